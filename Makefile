@@ -1,0 +1,55 @@
+# One command each; everything is set up on the first call. `make help` lists them.
+.DEFAULT_GOAL := help
+.PHONY: help demo test quick bench lint setup clean
+
+PYTHON ?= python3
+VENV   := .venv
+PY     := $(VENV)/bin/python
+export EVENTLET_NO_GREENDNS := yes
+
+help:   ## this list
+	@grep -hE '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 12
+
+demo: $(VENV)/ready   ## a real ZooKeeper ensemble and the three demos on it (OPTIONS="--step" passes options on)
+	@$(PY) -m lab demo $(OPTIONS)
+
+test: $(VENV)/ready   ## every test (needs a minute or ten; Docker tests are skipped, and counted, without an engine)
+	@$(PY) -m lab run --need-java -- $(PY) -m pytest $(PYTEST)
+
+quick: $(VENV)/ready   ## unit tests and the three demos
+	@$(PY) -m pytest -q tests/unit
+	@$(PY) -m lab demo
+
+bench: $(VENV)/ready   ## speed, as ratios to raw ZooKeeper calls within one run
+	@$(PY) -m lab bench
+
+lint: $(VENV)/ready-dev   ## ruff, mypy --strict, and who may import whom
+	@$(VENV)/bin/ruff check .
+	@$(VENV)/bin/ruff format --check .
+	@$(VENV)/bin/mypy
+	@$(VENV)/bin/lint-imports
+
+setup: $(VENV)/ready   ## a virtual environment in .venv with what requirements.txt names
+
+# `python3 -m venv` is a package of its own on Debian: as root we install it, else we say so.
+$(PY):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	  echo "Python 3.11 or newer is needed ($(PYTHON) is not): install it, or name one: make PYTHON=python3.12 ..." >&2; exit 2; }
+	@$(PYTHON) -m venv $(VENV) >/dev/null 2>&1 || { rm -rf $(VENV); \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    echo "setup: installing python3-venv (Debian keeps it apart)"; \
+	    apt-get update -qq && apt-get install -y -qq python3-venv >/dev/null && $(PYTHON) -m venv $(VENV); \
+	  else echo "Python's venv module is missing: sudo apt-get install python3-venv" >&2; exit 2; fi; }
+
+$(VENV)/ready: requirements.txt | $(PY)
+	@echo "setup: installing what requirements.txt names into $(VENV)"
+	@$(PY) -m pip install -q --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+$(VENV)/ready-dev: requirements-dev.txt $(VENV)/ready
+	@$(PY) -m pip install -q --disable-pip-version-check -r requirements-dev.txt
+	@touch $@
+
+clean:   ## remove what make has made here (the virtual environment and caches)
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

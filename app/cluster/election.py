@@ -1,0 +1,244 @@
+"""Election: who stands in line, who leads, who backs up.
+
+Everybody takes a seat, an ephemeral sequential znode under ``/election``. The first in line is to lead, the
+next is to back up. What counts is ``/epoch``: it is changed only in a transaction that checks the changer's
+own seat, because kazoo silently opens a new session after an expiry, and a deposed process would act on it.
+
+    first in line, another leads         raise the epoch: I lead, without a backup
+    I lead, my backup's seat is gone     raise the epoch: no backup (uploads are refused meanwhile)
+    next in line, there is no backup     copy everything, then say so on my seat
+    I lead, the next in line is ready    raise the epoch: it backs up
+
+So whoever takes over is the recorded backup, and a backup is recorded only when it has all the copies.
+(Hunt et al., USENIX ATC 2010, section 2.4: leader election with ephemeral sequential znodes.)
+"""
+
+import logging
+import uuid
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Any
+
+import eventlet
+from eventlet import queue
+from kazoo.exceptions import NodeExistsError, NoNodeError
+from kazoo.protocol.states import KazooState
+
+from app import paths, zk
+from app.consistency.epoch import NO_EPOCH, Epoch
+from app.errors import NotUnderstood
+
+log = logging.getLogger(__name__)
+
+# The safety net under the watches, and what one step with ZooKeeper may take.
+_RECHECK_S = 10.0
+_STEP_S = 3.0
+
+
+# --- the decision: a pure function over what the store shows ---------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """What the store shows.
+
+    Attributes:
+        seats: election znodes, the first in line first.
+        epoch: what ``/epoch`` holds.
+        next_ready_for: the epoch number for which the second in line says it has every copy, if it does.
+    """
+
+    seats: tuple[str, ...]
+    epoch: Epoch
+    next_ready_for: int | None = None
+
+
+class Step(Enum):
+    """What a participant has to do now."""
+
+    SIT_DOWN = auto()  # take a seat: I have none (any more)
+    RAISE = auto()  # raise the epoch and lead
+    DROP_BACKUP = auto()
+    RECORD_BACKUP = auto()
+    LEAD = auto()
+    JOIN = auto()  # copy everything, then say that I'm ready
+    BACK_UP = auto()
+    STAND_BY = auto()
+
+
+def next_step(mine: str | None, line: Line) -> Step:
+    """What the holder of seat ``mine`` has to do, seeing ``line``."""
+    if mine is None or mine not in line.seats:
+        return Step.SIT_DOWN
+    following = line.seats[1] if len(line.seats) > 1 else None
+    epoch = line.epoch
+    if mine == line.seats[0]:
+        if epoch.primary_seat != mine:
+            return Step.RAISE
+        if epoch.backup_seat is not None and epoch.backup_seat != following:
+            return Step.DROP_BACKUP
+        if epoch.backup_seat is None and following is not None and line.next_ready_for == epoch.number:
+            return Step.RECORD_BACKUP
+        return Step.LEAD
+    if epoch.backup_seat == mine:
+        return Step.BACK_UP
+    if mine == following and epoch.backup_seat is None and epoch.primary_seat == line.seats[0]:
+        return Step.JOIN
+    return Step.STAND_BY
+
+
+def in_line(children: list[str]) -> tuple[str, ...]:
+    """Seats in the order in which they were taken: by ZooKeeper's sequence number, the last ten digits."""
+    return tuple(sorted(children, key=lambda seat: seat[-10:]))
+
+
+def holder(seat: str) -> str:
+    """The participant's name, which its seat carries in front."""
+    return seat.rsplit("~", 2)[0]
+
+
+# --- the effects ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Roles:
+    """What a candidate does in each role; called from the candidate's own green thread.
+
+    Attributes:
+        lead: (epoch, the epoch before it): called again whenever the line is looked at, also when nothing, or
+            only the backup, has changed.
+        back_up: I am the recorded backup of this epoch.
+        join: copy everything of this epoch; returning means that it is on disk.
+        stand_by: none of these (any more).
+        pause: the connection is lost, so I can't hear whether I still may act. The seat may yet be kept.
+    """
+
+    lead: Callable[[Epoch, Epoch], None]
+    back_up: Callable[[Epoch], None]
+    join: Callable[[Epoch], None]
+    stand_by: Callable[[], None]
+    pause: Callable[[], None]
+
+
+class Candidate:
+    """Stands in line for as long as its session lives, and sits down again with the next one."""
+
+    def __init__(self, client: Any, name: str, roles: Roles) -> None:
+        self._client = client
+        self._name = paths.checked(name)
+        self._roles = roles
+        self._mine: str | None = None
+        self._before = NO_EPOCH  # the epoch that my last change replaced
+        self._wake: Any = queue.LightQueue()
+        self._thread: Any = None
+
+    def start(self) -> None:
+        self._client.add_listener(self._on_state)
+        self._thread = eventlet.spawn(self._run)
+
+    def stop(self) -> None:
+        self._client.remove_listener(self._on_state)
+        if self._thread is not None:
+            self._thread.kill()
+
+    @property
+    def seat(self) -> str | None:
+        return self._mine
+
+    def _on_state(self, state: str) -> None:
+        if state == KazooState.LOST:
+            self._mine = None  # the session's seat goes with it
+        self._wake.put(state)
+
+    def _run(self) -> None:
+        while True:
+            if self._client.connected:
+                try:
+                    while self._advance():
+                        pass
+                except NotUnderstood:
+                    log.exception("%s: the line can't be read", self._name)
+                except (zk.Rejected, NoNodeError) as error:
+                    log.info("%s: the line has moved on: %r", self._name, error)
+                    continue
+                except zk.NO_ANSWER as error:
+                    log.info("%s: %r; again on reconnect", self._name, error)
+            else:
+                self._roles.pause()
+            with suppress(queue.Empty):
+                self._wake.get(timeout=zk.jittered(_RECHECK_S))
+
+    def _advance(self) -> bool:
+        """Look, and do what has to be done. True if that changed the line, so that another look is due."""
+        deadline = zk.Deadline(_STEP_S)
+        line = self._look(deadline)
+        step = next_step(self._mine, line)
+        if step is Step.SIT_DOWN:
+            self._roles.stand_by()
+            self._sit_down(deadline)
+        elif step is Step.RAISE:
+            self._change(line.epoch, line.epoch.led_by(self._name, self._mine or ""), deadline)
+        elif step is Step.DROP_BACKUP:
+            self._change(line.epoch, line.epoch.backed_up_by(None, None), deadline)
+        elif step is Step.RECORD_BACKUP:
+            seat = line.seats[1]
+            self._change(line.epoch, line.epoch.backed_up_by(holder(seat), seat), deadline, also_alive=seat)
+        elif step is Step.LEAD:
+            self._roles.lead(line.epoch, self._before)
+            return False
+        elif step is Step.JOIN:
+            self._roles.join(line.epoch)
+            ready = str(line.epoch.number).encode()
+            zk.wait(self._client.set_async(f"{paths.ELECTION}/{self._mine}", ready), deadline)
+            return False
+        elif step is Step.BACK_UP:
+            self._roles.back_up(line.epoch)
+            return False
+        elif step is Step.STAND_BY:
+            self._roles.stand_by()
+            return False
+        return True
+
+    def _look(self, deadline: zk.Deadline) -> Line:
+        children = zk.wait(self._client.get_children_async(paths.ELECTION, watch=self._wake.put), deadline)
+        found = zk.get(self._client, paths.EPOCH, deadline, watch=self._wake.put)
+        epoch = Epoch.from_znode(found[0], found[1].version) if found else NO_EPOCH
+        seats = in_line(children)
+        ready = None
+        if len(seats) > 1 and seats[0] == self._mine:
+            said = zk.get(self._client, f"{paths.ELECTION}/{seats[1]}", deadline, watch=self._wake.put)
+            ready = int(said[0]) if said and said[0].isdigit() else None
+        return Line(seats, epoch, ready)
+
+    def _sit_down(self, deadline: zk.Deadline) -> None:
+        """Take a seat. An earlier create that nobody answered may have made one: then that is ours."""
+        session = self._client.client_id[0]
+        for seat in in_line(zk.wait(self._client.get_children_async(paths.ELECTION), deadline)):
+            if holder(seat) == self._name:
+                stat = zk.wait(self._client.exists_async(f"{paths.ELECTION}/{seat}"), deadline)
+                if stat is not None and stat.ephemeralOwner == session:
+                    self._mine = seat
+                    return
+        prefix = f"{paths.ELECTION}/{self._name}~{uuid.uuid4().hex[:6]}~"
+        made = zk.wait(self._client.create_async(prefix, b"", ephemeral=True, sequence=True), deadline)
+        self._mine = made.rsplit("/", 1)[1]
+
+    def _change(self, old: Epoch, new: Epoch, deadline: zk.Deadline, also_alive: str | None = None) -> None:
+        """Raise the epoch, checked against my own seat. Raises zk.Rejected if either has changed."""
+        change = self._client.transaction()
+        change.check(f"{paths.ELECTION}/{self._mine}", -1)
+        if also_alive is not None:
+            change.check(f"{paths.ELECTION}/{also_alive}", -1)
+        change.set_data(paths.EPOCH, new.to_bytes(), version=old.znode_version)
+        self._before = old  # also if nobody answers: the next look shows whether it was carried out
+        zk.commit(change, deadline)
+        log.info("%s: epoch %d: primary %s, backup %s", self._name, new.number, new.primary, new.backup)
+
+
+def prepare(client: Any, deadline: zk.Deadline) -> None:
+    """Create the roots and ``/epoch`` where they are missing. Raises Unreachable or one of zk.NO_ANSWER."""
+    zk.ensure(client, paths.ROOTS, deadline)
+    with suppress(NodeExistsError):
+        zk.wait(client.create_async(paths.EPOCH, NO_EPOCH.to_bytes()), deadline)

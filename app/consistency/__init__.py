@@ -1,0 +1,1 @@
+"""The lesson: one protocol a file, readable from top to bottom."""

@@ -1,0 +1,88 @@
+"""A replica's own disk: a copy is there whole, or not at all, also after the power fails.
+
+Written as Pillai et al. (OSDI 2014) say it must be: temporary file, fsync, rename, fsync of the folder.
+All of it blocks; a caller with green threads runs it in ``tpool``.
+"""
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from app import paths
+
+
+def sha256(payload: bytes) -> str:
+    return hashlib.sha256(payload).hexdigest()
+
+
+class Disk:
+    """Copies of payloads, each under its transaction's id and digest, so that none overwrites another.
+
+    Args:
+        folder: made if missing; one participant's alone.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        self._ids = {found.stem for found in folder.iterdir() if not found.name.startswith(".")}
+
+    def save(self, job_id: str, payload: bytes) -> bool:
+        """Keep a copy, synced when this returns. False if it was there already. Raises OSError."""
+        digest = sha256(payload)
+        target = self._path(job_id, digest)
+        if self.load(job_id, digest) is not None:
+            self._sync_folder()  # who put it there may have died between rename and fsync
+            return False
+        with _temporary_file(self.folder) as (handle, temporary):
+            view = memoryview(payload)
+            while view:
+                view = view[os.write(handle, view) :]
+            os.fsync(handle)
+            os.rename(temporary, target)  # noqa: PTH104 (the four calls, in their order, by name)
+        self._sync_folder()
+        self._ids.add(job_id)
+        return True
+
+    def load(self, job_id: str, digest: str) -> bytes | None:
+        """The copy, byte for byte, or None if it isn't here or no longer has its digest (then it's lost)."""
+        try:
+            payload = self._path(job_id, digest).read_bytes()
+        except FileNotFoundError:
+            return None
+        return payload if sha256(payload) == digest else None
+
+    def discard(self, job_id: str, digest: str) -> None:
+        """Drop a copy: only on an explicit "aborted", or if its transaction was provably never published."""
+        with suppress(FileNotFoundError):
+            self._path(job_id, digest).unlink()
+            self._sync_folder()
+
+    def may_hold(self, job_id: str) -> bool:
+        """Whether any copy was ever kept here under this id; asks no disk."""
+        return job_id in self._ids
+
+    def _path(self, job_id: str, digest: str) -> Path:
+        return self.folder / f"{paths.checked(job_id)}.{digest}"
+
+    def _sync_folder(self) -> None:
+        handle = os.open(self.folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+@contextmanager
+def _temporary_file(folder: Path) -> Iterator[tuple[int, str]]:
+    """An open file that is gone again if it was not renamed. The dot tells it from a copy."""
+    handle, name = tempfile.mkstemp(prefix=".writing-", dir=folder)
+    try:
+        yield handle, name
+    finally:
+        os.close(handle)
+        with suppress(FileNotFoundError):
+            os.unlink(name)  # noqa: PTH108 (beside os.rename above)

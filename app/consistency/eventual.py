@@ -1,0 +1,335 @@
+"""Eventual consistency: one configuration znode, and a copy of it in every pod.
+
+Each pod keeps a copy, carried by kazoo's ``DataWatch``, and answers from it without asking anybody: fast,
+available while ZooKeeper is out of reach, and possibly stale. The version of a value is the zxid of the
+write that made it (``mzxid``), one order for the whole store.
+
+Promised:
+    * if writes stop and sessions return, all copies hold the last value (eventual convergence; Shapiro
+      et al., SSS 2011, "strong eventual consistency" without the need to merge, since the store orders);
+    * each copy is monotonic: a newer value is never replaced by an older one (monotonic reads; Terry
+      et al., PDIS 1994, section 4);
+    * two publishers at once lose nothing: a change is merged by a conditional set.
+Not promised: read-your-writes across copies. Who publishes here and reads there may see the old value.
+
+Watches are one-shot and a session may miss some (Hunt et al., USENIX ATC 2010, section 2.1): that never
+matters here, because a copy is read again on every event, every reconnect, and a slow jittered timer.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Any
+
+import eventlet
+from eventlet import queue
+from kazoo.exceptions import BadVersionError, NodeExistsError, NoNodeError
+from kazoo.protocol.states import KazooState
+from kazoo.recipe.watchers import DataWatch
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, TypeAdapter, ValidationError
+
+from app import paths, zk
+from app.errors import InDoubt, NotUnderstood
+
+log = logging.getLogger(__name__)
+
+INITIAL = {"chunk_size": 1024}
+
+# The safety net under the watches: at worst a missed one costs this long.
+REFRESH_S = 30.0
+# One read of the configuration; a server that takes longer counts as silent.
+_READ_DEADLINE_S = 2.0
+
+
+class Parameters(BaseModel):
+    """The keys that the worker knows, with their ranges. Keys that it doesn't know are kept."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    chunk_size: int = Field(ge=1, le=1_000_000, strict=True)  # rows (or lines) per map task
+
+
+_JSON_OBJECT = TypeAdapter(dict[str, JsonValue])
+
+
+# --- decisions: pure functions over values --------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """What one pod holds: the value, and the zxid of the write that made it (-1: nothing yet)."""
+
+    mzxid: int = -1
+    value: Mapping[str, JsonValue] | None = None
+
+
+def parse(data: bytes) -> dict[str, JsonValue]:
+    """The configuration in ``data``. It is parsed, never executed. Raises NotUnderstood."""
+    try:
+        value = _JSON_OBJECT.validate_json(data)
+        Parameters.model_validate(value)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        message = f"no valid configuration: {where + ': ' if where else ''}{first['msg']}"
+        raise NotUnderstood(message) from error
+    return value
+
+
+def newer(held: Copy, offered: Copy) -> Copy:
+    """What a copy holds after it was offered a value: never an older one (monotonic reads)."""
+    return offered if offered.mzxid > held.mzxid else held
+
+
+def merged(current: Mapping[str, JsonValue], change: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
+    """``current`` with ``change`` laid over it; keys that the change doesn't name are kept."""
+    return {**current, **change}
+
+
+def has_happened(expected: int, sent: bytes, found_version: int, found: bytes) -> bool | None:
+    """Whether a conditional set that nobody answered was carried out, judged by what is there now.
+
+    The set was to replace znode version ``expected``, and only one write ever does that. Returns True (it
+    did), False (it didn't; if ``found_version`` is still ``expected`` it may yet, and sending the same again
+    is harmless, since one of the two must fail), or None: later writes hide the answer.
+    """
+    if found_version <= expected:
+        return False
+    if found_version == expected + 1:
+        return found == sent
+    return None
+
+
+# --- the copy in a pod ----------------------------------------------------------------------------------
+
+
+class ConfigReplica:
+    """One pod's copy of the configuration. Reading it asks nobody and never blocks.
+
+    Args:
+        client: a connected kazoo client, this participant's own.
+        name: the participant; ``/nodes/<name>`` tells which version it has applied.
+        on_apply: called with each new Copy, in the order of application; must return quickly.
+        refresh_s: seconds between two reads of the safety net, give or take a quarter.
+    """
+
+    def __init__(
+        self,
+        client: Any,
+        name: str,
+        *,
+        on_apply: Callable[[Copy], None] = lambda copy: None,
+        refresh_s: float = REFRESH_S,
+    ) -> None:
+        self._client = client
+        self._node = paths.node(name)
+        self._on_apply = on_apply
+        self._refresh_s = refresh_s
+        self._copy = Copy()
+        self._heard_at = time.monotonic()
+        self._threads: list[Any] = []
+        self._to_announce: Any = queue.LightQueue()
+        self._wake: Any = queue.LightQueue()
+        self.rejected: str | None = None  # why the newest value was not applied, if it wasn't
+        self.resets = 0  # how often the store had lost its history
+
+    def start(self) -> None:
+        self._threads = [eventlet.spawn(self._announce), eventlet.spawn(self._refresh)]
+        self._client.add_listener(self._on_state)
+        # DataWatch calls us on start, on every change, and after every reconnect.
+        DataWatch(self._client, paths.CONFIG, self.hear)
+
+    def stop(self) -> None:
+        self._client.remove_listener(self._on_state)
+        for thread in self._threads:
+            thread.kill()
+
+    @property
+    def copy(self) -> Copy:
+        """What this pod believes now."""
+        return self._copy
+
+    @property
+    def silent_s(self) -> float:
+        """Seconds since ZooKeeper last answered this copy: so long may the value have been stale.
+
+        Counted from the last answer, not from kazoo's SUSPENDED, which comes seconds later.
+        """
+        return time.monotonic() - self._heard_at
+
+    def hear(self, data: bytes | None, stat: Any, event: Any = None) -> None:
+        """What DataWatch calls. Applies the value if it is newer and valid; never raises, never blocks."""
+        del event
+        self._heard_at = time.monotonic()
+        if data is None or stat is None:
+            return
+        if stat.mzxid <= self._copy.mzxid:
+            return
+        self._apply(data, stat.mzxid)
+
+    def _apply(self, data: bytes, mzxid: int) -> None:
+        try:
+            value = parse(data)
+        except NotUnderstood as error:
+            self.rejected = str(error)
+            log.warning("%s: keeping the last good one: %s", self._node, error)
+            return
+        self.rejected = None
+        self._copy = newer(self._copy, Copy(mzxid, value))
+        self._on_apply(self._copy)
+        self._to_announce.put(self._copy)
+
+    def _on_state(self, state: str) -> None:
+        # Called on kazoo's own loop: only note it. A new session has lost our ephemeral node.
+        if state == KazooState.CONNECTED:
+            self._to_announce.put(self._copy)
+            self._wake.put(None)
+
+    def _refresh(self) -> None:
+        """The safety net: read it ourselves, now and then and after every reconnect."""
+        while True:
+            with suppress(queue.Empty):
+                self._wake.get(timeout=zk.jittered(self._refresh_s))
+            if self._client.connected:
+                try:
+                    self.refresh()
+                except zk.NO_ANSWER as error:
+                    log.info("%s: no answer to a refresh: %r", self._node, error)
+
+    def refresh(self) -> None:
+        """Read what the store has now. Raises one of zk.NO_ANSWER."""
+        deadline = zk.Deadline(_READ_DEADLINE_S)
+        found = zk.get(self._client, paths.CONFIG, deadline)
+        if found is None:
+            return
+        data, stat = found
+        if stat.mzxid < self._copy.mzxid:
+            # A follower may lag, and after sync() it doesn't. If the store is still behind what it has
+            # told us, it has lost its history: then, and only then, an older zxid is the truth.
+            zk.wait(self._client.sync_async(paths.CONFIG), deadline)
+            data, stat = zk.wait(self._client.get_async(paths.CONFIG), deadline)
+            if stat.mzxid < self._copy.mzxid:
+                self.resets += 1
+                log.warning(
+                    "%s: the store was reset (zxid %#x < %#x)", self._node, stat.mzxid, self._copy.mzxid
+                )
+                self._copy = replace(self._copy, mzxid=-1)
+        self.hear(data, stat)
+
+    def _announce(self) -> None:
+        """Publish which version we have applied, so that anyone can see who has converged."""
+        while True:
+            copy = self._to_announce.get()
+            while not self._to_announce.empty():
+                copy = self._to_announce.get()
+            try:
+                put_ephemeral(self._client, self._node, _applied(copy))
+            except zk.NO_ANSWER as error:
+                log.info("%s: not announced yet (%r); again on reconnect", self._node, error)
+
+
+def _applied(copy: Copy) -> bytes:
+    return TypeAdapter(dict[str, int]).dump_json({"config_version": copy.mzxid})
+
+
+def put_ephemeral(client: Any, path: str, data: bytes) -> None:
+    """Set this session's ephemeral znode, creating it if need be. Raises one of zk.NO_ANSWER."""
+    deadline = zk.Deadline(_READ_DEADLINE_S)
+    session = client.client_id[0] if client.client_id else None
+    try:
+        stat = zk.wait(client.set_async(path, data), deadline)
+    except NoNodeError:
+        with suppress(NodeExistsError):
+            zk.wait(client.create_async(path, data, ephemeral=True), deadline)
+        return
+    if stat.ephemeralOwner != session:
+        # Left by our former session, and about to vanish with it: make it ours.
+        with suppress(NoNodeError, NodeExistsError):
+            zk.wait(client.delete_async(path), deadline)
+            zk.wait(client.create_async(path, data, ephemeral=True), deadline)
+
+
+# --- publishing -----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    """A conditional write: ``data``, to replace znode version ``expected`` (-1: to create the znode)."""
+
+    expected: int
+    data: bytes
+
+
+def publish(client: Any, change: Mapping[str, JsonValue], *, timeout_s: float = 5.0) -> Copy:
+    """Merge ``change`` into the configuration; returns what was written, with its zxid.
+
+    A conditional set in a loop: whoever loses the race merges into what the winner wrote, so two publishers
+    at once lose nothing. After a lost connection the znode is read back before anything is sent again.
+
+    Raises:
+        NotUnderstood: the result would not be a valid configuration; nothing was written.
+        Refused: it is too large for a znode; nothing was written.
+        InDoubt: ZooKeeper didn't answer within ``timeout_s`` seconds, or later writes hide whether ours was
+            among them.
+    """
+    deadline = zk.Deadline(timeout_s)
+    unanswered: _Sent | None = None
+    sending: _Sent | None = None
+    while True:
+        try:
+            data, version, mzxid = _read(client, deadline)
+            if unanswered:
+                happened = has_happened(unanswered.expected, unanswered.data, version, data)
+                if happened:
+                    return Copy(mzxid, parse(data))
+                if happened is None:
+                    raise _doubt(change)
+                if version > unanswered.expected:
+                    unanswered = None  # another write took its place: ours can never happen now
+            sending = _Sent(version, encoded(merged(_current(data), change)))
+            if unanswered != sending:
+                unanswered = None
+            stat = _write(client, sending, deadline)
+            return Copy(stat.mzxid, parse(sending.data))
+        except (BadVersionError, NodeExistsError, NoNodeError):
+            sending = unanswered  # somebody was first: another publisher, or our own set, arriving late
+        except zk.NO_ANSWER as error:
+            unanswered = sending
+            if deadline.passed or not zk.wait_connected(client, deadline):
+                raise _doubt(change) from error
+
+
+def _read(client: Any, deadline: zk.Deadline) -> tuple[bytes, int, int]:
+    """(bytes, znode version, mzxid) of the configuration; version -1 where there is none yet."""
+    found = zk.get(client, paths.CONFIG, deadline)
+    return (found[0], found[1].version, found[1].mzxid) if found else (encoded(INITIAL), -1, -1)
+
+
+def _write(client: Any, sending: _Sent, deadline: zk.Deadline) -> Any:
+    if sending.expected >= 0:
+        return zk.wait(client.set_async(paths.CONFIG, sending.data, version=sending.expected), deadline)
+    created = client.create_async(paths.CONFIG, sending.data, makepath=True, include_data=True)
+    return zk.wait(created, deadline)[1]
+
+
+def _current(data: bytes) -> dict[str, JsonValue]:
+    """What is there to merge into. Bytes that aren't even a JSON object are replaced, not merged."""
+    try:
+        return _JSON_OBJECT.validate_json(data)
+    except ValidationError:
+        return dict(INITIAL)
+
+
+def encoded(value: Mapping[str, JsonValue]) -> bytes:
+    """The znode's bytes. Raises NotUnderstood or Refused: what can't be read is never written."""
+    data = _JSON_OBJECT.dump_json(dict(value))
+    parse(data)
+    zk.check_size(data, "a configuration")
+    return data
+
+
+def _doubt(change: Mapping[str, JsonValue]) -> InDoubt:
+    message = f"no answer whether {dict(change)} was published: read the configuration, then publish again"
+    return InDoubt(message, ask_again=dict(change))

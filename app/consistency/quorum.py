@@ -1,0 +1,378 @@
+"""A replicated register: Gifford's quorums (SOSP 1979), N replicas, W to write, R to read.
+
+A replica is a znode that is *served only while its host lives* (``replicas.py``). A host that dies takes its
+replica offline and leaves the data behind, as a disk would; back again, the replica is stale until somebody
+writes to it.
+
+Invariant: whoever asks R replicas meets at least one that has acknowledged the last completed write, since
+R + W > N; and what a read returns, W replicas hold before it returns. Together they make the register
+linearizable for any number of clients (Attiya, Bar-Noy & Dolev, JACM 1995; several writers: Lynch &
+Shvartsman, FTCS 1997), available while max(R, W) hosts live.
+
+A version is (counter, id of this one write) and travels with the value. Not the znode's own version: that
+counts the writes to *this replica*, not to the object. Not the client's name: an in-doubt write and the
+client's next one would share a version with two values. Not a clock.
+
+Gifford also asks for 2W > N, so that two writers meet and choose different version numbers. Our versions
+differ by the write's id even when their counters are the same, and the larger id wins everywhere: so here
+that rule is not needed. What still is: a writer's R replicas must meet the last writer's W.
+
+A replica whose znode is gone has lost its data and is offline, for it must not vote: an empty replica
+breaks the intersection. So does one that is rebuilt from a read quorum in the middle of a write: three
+acknowledgements, one of them forgotten and not rebuilt from who has it, are two. We don't rebuild.
+"""
+
+import random
+import uuid
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import eventlet
+from eventlet import queue
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from app import zk
+from app.consistency.replicas import Found, Offline, Replicas, Silent
+from app.errors import BadSettingError, InDoubt, NotUnderstood, TooFewReplicas
+
+N, W, R = 5, 3, 3
+
+# A replica that hasn't answered after this is not waited for alone: the rest are asked too. Some ten times
+# a usual answer, so that it costs nothing while all is well.
+_HEDGE_S = 0.05
+# A replica that owes this many answers is not asked again before it gives one: nothing piles up unbounded.
+_MOST_OWED = 32
+
+
+# --- decisions: pure functions over values --------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Quorum:
+    """N replicas, W acknowledgements for a write, R answers for a read. Checked when it is made.
+
+    ``weak`` admits R + W <= N, where a read may miss the last write: to show what that costs.
+    """
+
+    n: int = N
+    w: int = W
+    r: int = R
+    weak: bool = False
+
+    def __post_init__(self) -> None:
+        for name, value in (("r", self.r), ("w", self.w)):
+            if not 1 <= value <= self.n:
+                message = f"{name}={value} is impossible with n={self.n} replicas: choose 1 to {self.n}"
+                raise BadSettingError(message)
+        if self.r + self.w <= self.n and not self.weak:
+            message = (
+                f"r={self.r} + w={self.w} is not over n={self.n}: a read could miss the last write; "
+                "raise r or w, or say --weak to see what it costs"
+            )
+            raise BadSettingError(message)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Version:
+    """Totally ordered; no two writes share one."""
+
+    counter: int
+    writer: str  # the id of this one write, never the client's
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What a replica holds."""
+
+    version: Version
+    value: bytes
+
+
+UNWRITTEN = Held(Version(0, ""), b"")
+
+
+def newest(answers: Iterable[Held]) -> Held:
+    """The answer with the greatest version: in a read quorum, at least as new as the last completed write."""
+    return max(answers, key=lambda held: held.version)
+
+
+def next_version(answers: Iterable[Held], write_id: str) -> Version:
+    """A version above everything that a read quorum has seen, hence above every completed write."""
+    return Version(newest(answers).version.counter + 1, write_id)
+
+
+def adopts(held: Version, offered: Version) -> bool:
+    """Whether a replica replaces what it holds: only by something newer. If not, it acknowledges as it is."""
+    return offered > held
+
+
+def holders(answers: Mapping[int, Held], version: Version) -> set[int]:
+    """The replicas known to hold something at least as new as ``version``."""
+    return {index for index, held in answers.items() if held.version >= version}
+
+
+def needs_write_back(answers: Mapping[int, Held], quorum: Quorum) -> bool:
+    """Whether the newest value must be stored before it may be returned.
+
+    If fewer than W hold it, its write may be incomplete, and a later read could miss it and return the
+    older value: time would run backwards ("new-old inversion"; the second phase of ABD's read).
+    """
+    return len(holders(answers, newest(answers.values()).version)) < quorum.w
+
+
+# --- bytes in a znode -----------------------------------------------------------------------------------
+
+
+class _Header(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    counter: int = Field(ge=0)
+    writer: str
+
+
+def encode(held: Held) -> bytes:
+    """One line of JSON with the version, then the value as it is: readable in zkCli.sh if the value is."""
+    header = _Header(counter=held.version.counter, writer=held.version.writer)
+    return header.model_dump_json().encode() + b"\n" + held.value
+
+
+def decode(data: bytes) -> Held:
+    """Raises NotUnderstood."""
+    line, newline, value = data.partition(b"\n")
+    try:
+        header = _Header.model_validate_json(line)
+    except ValidationError as error:
+        message = f"a replica holds {data[:40]!r}, which has no version"
+        raise NotUnderstood(message) from error
+    if not newline:
+        message = f"a replica holds {data[:40]!r}, which has no value"
+        raise NotUnderstood(message)
+    return Held(Version(header.counter, header.writer), value)
+
+
+# --- the register ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A replica's answer: what it holds, and the znode version to replace it by."""
+
+    held: Held
+    znode_version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What one replica did in one round, as the rounds put it on the wire."""
+
+    index: int
+    result: Seen | Offline | Silent
+
+
+class Register:
+    """One client's view of a replicated value.
+
+    Args:
+        replicas: how to reach them.
+        quorum: N, W and R.
+        timeout_s: the longest that one read or write may take, in seconds.
+        choose: the source of the random choice of replicas, to repeat a run.
+        on_ack: called with (version, replica) after each acknowledgement; may block (a demo's faults do).
+    """
+
+    def __init__(
+        self,
+        replicas: Replicas,
+        quorum: Quorum,
+        *,
+        timeout_s: float = 2.0,
+        choose: random.Random | None = None,
+        on_ack: Callable[[Version, int], None] = lambda version, index: None,
+    ) -> None:
+        if len(replicas) != quorum.n:
+            message = f"{len(replicas)} replicas can be reached, but n={quorum.n}"
+            raise BadSettingError(message)
+        self._replicas = replicas
+        self._quorum = quorum
+        self._timeout_s = timeout_s
+        self._choose = choose or random.Random()
+        self._on_ack = on_ack
+        self._owing: dict[int, int] = dict.fromkeys(range(1, quorum.n + 1), 0)
+        # Green threads that outlive their call: a slow replica's answer, which nobody waits for any more.
+        self._pool = eventlet.GreenPool(size=_MOST_OWED * quorum.n)
+
+    def create(self) -> None:
+        """Make the object, unless it exists: all N replicas at once, unwritten."""
+        self._replicas.create(encode(UNWRITTEN), zk.Deadline(self._timeout_s))
+
+    def read(self) -> Held:
+        """The newest completed value; what is returned, W replicas hold.
+
+        Raises:
+            TooFewReplicas: fewer than R replicas answered.
+            InDoubt: a newer value was seen, but W replicas could not be brought to hold it.
+        """
+        deadline = zk.Deadline(self._timeout_s)
+        seen = self._ask(self._quorum.r, deadline)
+        answers = {index: answer.held for index, answer in seen.items()}
+        result = newest(answers.values())
+        if needs_write_back(answers, self._quorum):
+            self._spread(result, seen, deadline)
+        return result
+
+    def write(self, value: bytes) -> Version:
+        """Store ``value`` at W replicas, above every completed write; returns its version.
+
+        Raises:
+            Refused (TooFewReplicas): it provably was not stored anywhere.
+            InDoubt: fewer than W acknowledged. ``holders`` says who has it, and ``ask_again`` is what to
+                call :meth:`roll_forward` with. It is never rolled back: a reader may have returned it
+                already, and undoing is just another racing write.
+        """
+        zk.check_size(value, "a value")
+        deadline = zk.Deadline(self._timeout_s)
+        # R answers give the counter; W of them show that the write can succeed at all.
+        seen = self._ask(max(self._quorum.r, self._quorum.w), deadline)
+        version = next_version((answer.held for answer in seen.values()), uuid.uuid4().hex[:12])
+        self._spread(Held(version, value), seen, deadline)
+        return version
+
+    def roll_forward(self, held: Held) -> Version:
+        """Bring an in-doubt write to W replicas: the same value under the same version, never a new one."""
+        self._spread(held, {}, zk.Deadline(self._timeout_s))
+        return held.version
+
+    def close(self) -> None:
+        """End the green threads that still wait for a slow replica."""
+        for thread in list(self._pool.coroutines_running):
+            eventlet.kill(thread)
+
+    # -- two rounds, each over all replicas at once, each done with its quorum and not with the slowest --
+
+    def _ask(self, need: int, deadline: zk.Deadline) -> dict[int, Seen]:
+        """What ``need`` replicas hold: random ones first, all the others as soon as one fails or dawdles."""
+        order = self._preference()
+        asked, spare = order[:need], order[need:]
+        reports: Any = queue.LightQueue()
+        self._each(asked, reports, lambda index: self._look(index, deadline))
+        answers: dict[int, Seen] = {}
+        missing: dict[int, Offline | Silent] = {}
+        while len(answers) < need:
+            if len(missing) > self._quorum.n - need:
+                raise self._too_few(need, answers, missing)
+            try:
+                report = reports.get(timeout=min(_HEDGE_S, deadline.left_s) if spare else deadline.left_s)
+            except queue.Empty:
+                report = None
+            if report and isinstance(report.result, Seen):
+                answers[report.index] = report.result
+                continue
+            if report:
+                missing[report.index] = report.result
+            elif deadline.passed:
+                raise self._too_few(need, answers, missing)
+            self._each(spare, reports, lambda index: self._look(index, deadline))
+            spare = []
+        return answers
+
+    def _spread(self, held: Held, seen: Mapping[int, Seen], deadline: zk.Deadline) -> None:
+        """Have W replicas hold something at least as new as ``held``, or raise Refused or InDoubt."""
+        have = holders({index: answer.held for index, answer in seen.items()}, held.version)
+        todo = [index for index in range(1, self._quorum.n + 1) if index not in have]
+        reports: Any = queue.LightQueue()
+        self._each(todo, reports, lambda index: self._bring(index, held, seen.get(index), deadline))
+        offline = 0
+        for _ in todo:
+            if len(have) >= self._quorum.w:
+                return
+            try:
+                report = reports.get(timeout=deadline.left_s)
+            except queue.Empty:
+                break
+            if isinstance(report.result, Seen):
+                have.add(report.index)
+                self._on_ack(held.version, report.index)
+            elif isinstance(report.result, Offline):
+                offline += 1
+        if len(have) >= self._quorum.w:
+            return
+        if not have and offline == self._quorum.n:
+            message = (
+                f"all {self._quorum.n} replicas went offline before the first store: nothing was written"
+            )
+            raise TooFewReplicas(message)
+        listed = ", ".join(str(index) for index in sorted(have)) or "none that answered"
+        message = (
+            f"{len(have)} of the {self._quorum.w} acknowledgements came (replicas: {listed}); never undone"
+        )
+        raise InDoubt(message, ask_again=held, holders=sorted(have))
+
+    def _each(self, indices: Iterable[int], reports: Any, act: Callable[[int], Any]) -> None:
+        """Do ``act`` for each replica in a green thread of its own; the results come through ``reports``."""
+
+        def one(index: int) -> None:
+            try:
+                reports.put(Report(index, act(index)))
+            finally:
+                self._owing[index] -= 1
+
+        for index in indices:
+            if self._owing[index] < _MOST_OWED:
+                self._owing[index] += 1
+                self._pool.spawn_n(one, index)
+            else:
+                reports.put(Report(index, Offline(f"it owes {_MOST_OWED} answers; nothing was sent")))
+
+    def _look(self, index: int, deadline: zk.Deadline) -> Seen | Offline | Silent:
+        """What one replica holds; a lost connection is waited for, since asking again changes nothing."""
+        found: Found | Offline | Silent = Silent()
+        while isinstance(found, Silent):
+            if not self._replicas.reconnected(index, deadline):
+                return Offline("no connection to it")
+            found = self._replicas.read(index, deadline)
+        if isinstance(found, Offline):
+            return found
+        try:
+            return Seen(decode(found.data), found.znode_version)
+        except NotUnderstood as error:
+            return Offline(str(error))
+
+    def _bring(
+        self, index: int, held: Held, known: Seen | None, deadline: zk.Deadline
+    ) -> Seen | Offline | Silent:
+        """Have one replica hold ``held``, or something newer: a conditional set, in a loop."""
+        unanswered = False
+        while True:
+            looked = known or self._look(index, deadline)
+            known = None
+            if not isinstance(looked, Seen):
+                # A look changes nothing: unless a store has gone unanswered before, nothing was stored.
+                return Silent() if unanswered else Offline("not reached; nothing was sent to be stored")
+            if not adopts(looked.held.version, held.version):
+                return looked
+            stored = self._replicas.store(index, encode(held), looked.znode_version, deadline)
+            if isinstance(stored, int):
+                return Seen(held, stored)
+            if isinstance(stored, Offline) and not unanswered:
+                return stored
+            if stored is not None:
+                # The same value under the same version may be sent again: that is rolling forward.
+                unanswered = True
+                if not self._replicas.reconnected(index, deadline):
+                    return Silent()
+
+    def _preference(self) -> list[int]:
+        """Random, but those that still owe an answer last: they are slow, or cut off."""
+        order = list(self._owing)
+        self._choose.shuffle(order)
+        return sorted(order, key=lambda index: self._owing[index] > 0)
+
+    def _too_few(
+        self, need: int, answers: Mapping[int, Seen], missing: Mapping[int, Offline | Silent]
+    ) -> TooFewReplicas:
+        offline = sum(isinstance(what, Offline) for what in missing.values())
+        return TooFewReplicas(
+            f"{len(answers)} of {self._quorum.n} replicas answered, {need} are needed "
+            f"({offline} offline, {self._quorum.n - len(answers) - offline} silent); nothing was changed"
+        )

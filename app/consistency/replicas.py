@@ -1,0 +1,182 @@
+"""One object's replicas: znodes that are *served only while their host lives*.
+
+The five replica znodes share one ZooKeeper ensemble; what is real is that each fails alone. Replica i is
+hosted by a participant that holds the ephemeral znode ``/hosts/<i>``. Every access is one ZooKeeper
+transaction with a check of it, so a replica goes offline with its host's session and comes back with its
+old data, as a disk would.
+
+What a protocol makes of the answers is not decided here: the full quorum and the notes' share this access.
+"""
+
+import logging
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import eventlet
+from eventlet import queue
+from kazoo.exceptions import BadVersionError, NodeExistsError, NoNodeError
+
+from app import paths, zk
+from app.errors import InDoubt, Refused
+
+log = logging.getLogger(__name__)
+
+# The safety net under the watches of a host: at worst a missed one costs this long.
+_RECHECK_S = 10.0
+_STEP_DEADLINE_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Offline:
+    """The replica is provably not served, or nothing was sent to it: it did not store anything."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Silent:
+    """No answer: it may have stored, or may yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A replica's bytes and its znode version, read while its host lived."""
+
+    data: bytes
+    znode_version: int
+
+
+class Replicas:
+    """Access to the N replicas of one object, replica i through ``clients[i - 1]``.
+
+    In one process each replica has a client on its host's own link, so that cutting the link is the fault.
+    With pods the same client stands in all N places. What a protocol does with the answers is not its
+    business: the notes' quorum goes through here as well.
+    """
+
+    def __init__(self, object_id: str, clients: Sequence[Any]) -> None:
+        self.object_id = object_id
+        self._clients = tuple(clients)
+
+    def __len__(self) -> int:
+        return len(self._clients)
+
+    def create(self, initial: bytes, deadline: zk.Deadline) -> None:
+        """Create all N at once, unless the object exists. Raises InDoubt."""
+        client = self._clients[0]
+        creation = client.transaction()
+        creation.create(paths.object_root(self.object_id))
+        for index in range(1, len(self) + 1):
+            creation.create(paths.replica(self.object_id, index), initial)
+        try:
+            zk.commit(creation, deadline)
+        except zk.Rejected as rejected:
+            if not isinstance(rejected.cause, NodeExistsError):
+                message = f"object {self.object_id} was not created: {rejected.cause!r}"
+                raise Refused(message) from rejected
+        except zk.NO_ANSWER as error:
+            message = f"no answer whether object {self.object_id} was created; creating it again is harmless"
+            raise InDoubt(message, ask_again=self.object_id) from error
+
+    def read(self, index: int, deadline: zk.Deadline) -> Found | Offline | Silent:
+        """Read replica ``index`` as of now.
+
+        The check of the host goes through the leader, and the get follows it on the same session: so it sees
+        at least all that was committed before. A plain get may come from a follower that lags.
+        """
+        client = self._clients[index - 1]
+        if not client.connected:
+            return Offline("no connection; nothing was sent")
+        check = client.transaction()
+        check.check(paths.host(index), -1)
+        checked = check.commit_async()
+        got = client.get_async(paths.replica(self.object_id, index))  # pipelined behind the check
+        try:
+            zk.committed(zk.wait(checked, deadline))
+            data, stat = zk.wait(got, deadline)
+        except zk.Rejected:
+            return Offline("its host is dead")
+        except NoNodeError:
+            return Offline("its data is lost, so it must not vote")
+        except zk.NO_ANSWER:
+            return Silent()
+        return Found(data, stat.version)
+
+    def store(
+        self, index: int, data: bytes, znode_version: int, deadline: zk.Deadline
+    ) -> int | Offline | Silent | None:
+        """Replace what replica ``index`` holds if its znode has ``znode_version`` (-1: whatever it has).
+
+        Returns the new znode version, or None if another write was first.
+        """
+        client = self._clients[index - 1]
+        if not client.connected:
+            return Offline("no connection; nothing was sent")
+        update = client.transaction()
+        update.check(paths.host(index), -1)
+        update.set_data(paths.replica(self.object_id, index), data, version=znode_version)
+        try:
+            version: int = zk.commit(update, deadline)[1].version
+        except zk.Rejected as rejected:
+            if isinstance(rejected.cause, BadVersionError):
+                return None
+            return Offline("its host is dead" if rejected.index == 0 else "its data is lost")
+        except zk.NO_ANSWER:
+            return Silent()
+        return version
+
+    def reconnected(self, index: int, deadline: zk.Deadline) -> bool:
+        """Wait until replica ``index`` can be reached again; says whether there is time left to ask it."""
+        return zk.wait_connected(self._clients[index - 1], deadline) and not deadline.passed
+
+
+class ReplicaHost:
+    """Keeps replica ``index`` of every object online while its session lives.
+
+    Args:
+        client: the host's own connected client; the replica is as alive as its session.
+        index: which replica, from 1.
+        name: who hosts it, for those who look at ``/hosts/<index>``.
+    """
+
+    def __init__(self, client: Any, index: int, name: str) -> None:
+        self._client = client
+        self._path = paths.host(index)
+        self._name = name.encode()
+        self._wake: Any = queue.LightQueue()
+        self._thread: Any = None
+
+    def start(self) -> None:
+        self._client.add_listener(self._wake.put)
+        self._thread = eventlet.spawn(self._serve)
+
+    def stop(self) -> None:
+        self._client.remove_listener(self._wake.put)
+        if self._thread is not None:
+            self._thread.kill()
+
+    def _serve(self) -> None:
+        """Hold the ephemeral znode: again after every reconnect, for the session may be a new one."""
+        while True:
+            if self._client.connected:
+                try:
+                    self._hold()
+                except zk.NO_ANSWER as error:
+                    log.info("%s: %r; again on reconnect", self._path, error)
+            with suppress(queue.Empty):
+                self._wake.get(timeout=zk.jittered(_RECHECK_S))
+
+    def _hold(self) -> None:
+        """Own the znode, or wait for its former owner's end; in any case hear of its loss."""
+        deadline = zk.Deadline(_STEP_DEADLINE_S)
+        with suppress(NodeExistsError):
+            zk.wait(self._client.create_async(self._path, self._name, ephemeral=True), deadline)
+        found = zk.get(self._client, self._path, deadline, watch=self._wake.put)
+        if found is None:
+            self._wake.put(None)  # gone since: try again
+        elif found[0] == self._name and found[1].ephemeralOwner != self._client.client_id[0]:
+            # Our own former life's, whose session has yet to run out; we are its only heir.
+            with suppress(NoNodeError):
+                zk.wait(self._client.delete_async(self._path, version=found[1].version), deadline)

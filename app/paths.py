@@ -1,0 +1,68 @@
+"""Every znode path, in one place. Nobody else builds one.
+
+A demo's run lives under ``/demos/<run>`` (as its client's chroot), where all the paths below stand again.
+"""
+
+import re
+
+CONFIG = "/config/mapreduce_params"
+NODES = "/nodes"
+ELECTION = "/election"
+EPOCH = "/epoch"
+HOSTS = "/hosts"
+OBJECTS = "/objects"
+JOBS = "/jobs"
+DEMOS = "/demos"
+OWNER = "/owner"
+
+# Created by whoever comes first and never deleted: a ChildrenWatch on a missing path ends for ever.
+ROOTS = (NODES, ELECTION, HOSTS, OBJECTS, JOBS)
+
+# One path component: no slash, no "." or "..", nothing that a shell or a file system would mind.
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
+
+
+def checked(name: str) -> str:
+    """``name`` if it can stand as one component of a path and as a file name, else ValueError."""
+    if not _NAME.fullmatch(name):
+        message = f"{name!r} can't be a name here: letters, digits, '_', '-' and '.', 1 to 100 of them"
+        raise ValueError(message)
+    return name
+
+
+def node(pod: str) -> str:
+    """Ephemeral: a participant's role, and the configuration version that it has applied."""
+    return f"{NODES}/{checked(pod)}"
+
+
+def host(index: int) -> str:
+    """Ephemeral: replica ``index`` (1..N) of every object is served while this exists."""
+    return f"{HOSTS}/{index}"
+
+
+def object_root(object_id: str) -> str:
+    return f"{OBJECTS}/{checked(object_id)}"
+
+
+def replica(object_id: str, index: int) -> str:
+    """Version and value of replica ``index`` (1..N) of one object."""
+    return f"{object_root(object_id)}/replica_{index}"
+
+
+def job(job_id: str) -> str:
+    """A transaction: its payload."""
+    return f"{JOBS}/{checked(job_id)}"
+
+
+def backup_ack(job_id: str) -> str:
+    return f"{job(job_id)}/backup_ack"
+
+
+def outcome(job_id: str) -> str:
+    """The one decision on a transaction."""
+    return f"{job(job_id)}/outcome"
+
+
+def run(run_id: str) -> str:
+    """A demo run's own root."""
+    return f"{DEMOS}/{checked(run_id)}"

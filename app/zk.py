@@ -1,0 +1,227 @@
+"""Connecting to ZooKeeper, waiting with a deadline, and one meaning for each failure.
+
+kazoo's errors are of two kinds, and only two. Either a server has answered (``NoNodeError``,
+``BadVersionError``, a transaction rolled back): then the request provably did or did not happen. Or nobody
+has (:data:`NO_ANSWER`): then it may have happened, or may happen yet, for kazoo sends what it has queued
+once it is connected again. The protocols turn the first into a result or ``Refused`` and the second into
+``InDoubt``.
+"""
+
+import os
+
+os.environ.setdefault("EVENTLET_NO_GREENDNS", "yes")  # its resolver mis-walks Kubernetes search domains
+
+import logging
+import random
+import socket
+import time
+import warnings
+from contextlib import suppress
+from typing import Any
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", DeprecationWarning)  # eventlet is in maintenance, and says so to users
+    import eventlet
+from kazoo.client import KazooClient
+from kazoo.exceptions import (
+    ConnectionClosedError,
+    ConnectionLoss,
+    NoNodeError,
+    OperationTimeoutError,
+    RolledBackError,
+    RuntimeInconsistency,
+    SessionExpiredError,
+    SystemErrorException,
+    WriterNotClosedException,
+    ZookeeperError,
+)
+from kazoo.handlers.eventlet import SequentialEventletHandler
+from kazoo.handlers.eventlet import TimeoutError as HandlerTimeout
+from kazoo.retry import KazooRetry
+
+from app.errors import Refused, Unreachable
+
+log = logging.getLogger(__name__)
+
+# Nobody answered: what became of the request is unknown.
+NO_ANSWER: tuple[type[Exception], ...] = (
+    ConnectionLoss,
+    SessionExpiredError,
+    ConnectionClosedError,
+    OperationTimeoutError,
+    SystemErrorException,
+    HandlerTimeout,
+)
+
+# A server drops the connection of who sends it a packet over jute.maxbuffer (1 MiB less one byte), which
+# looks like a lost connection. So sizes are checked before sending; 32 KiB are left for paths, the
+# transaction's other operations and their access lists.
+MAX_ZNODE_BYTES = 1_048_575 - 32_768
+
+# How long we wait for ZooKeeper at the start: a person hears of it within ten seconds.
+CONNECT_DEADLINE_S = 7.0
+# kazoo's own reconnecting goes on for as long as its client is open; between tries it waits at most this.
+_RECONNECT_DELAY_S = 0.3
+# Orderly closing asks the server to end the session; where nobody answers, we don't wait longer than this.
+_CLOSE_DEADLINE_S = 3.0
+
+
+class Deadline:
+    """A moment until which one may wait (monotonic clock)."""
+
+    def __init__(self, seconds: float) -> None:
+        self._at = time.monotonic() + seconds
+
+    @property
+    def left_s(self) -> float:
+        """Seconds left, never below zero."""
+        return max(0.0, self._at - time.monotonic())
+
+    @property
+    def passed(self) -> bool:
+        return self.left_s == 0.0
+
+
+class Rejected(Exception):
+    """A transaction was rolled back as a whole; ``cause`` is the answer to its operation ``index``."""
+
+    def __init__(self, index: int, cause: Exception) -> None:
+        super().__init__(f"operation {index}: {cause!r}")
+        self.index = index
+        self.cause = cause
+
+
+def connect(
+    hosts: str, *, chroot: str = "", session_timeout_s: float, deadline_s: float = CONNECT_DEADLINE_S
+) -> Any:
+    """A connected kazoo client on the eventlet handler, with a session of ``session_timeout_s`` seconds.
+
+    kazoo's default threading handler drops sessions under eventlet, so nobody makes a client but here.
+
+    Raises:
+        Unreachable: nobody answered within ``deadline_s`` seconds, or no host's name is known.
+    """
+    _check_names(hosts)
+    handler = SequentialEventletHandler()
+    client = KazooClient(
+        hosts + chroot,
+        timeout=session_timeout_s,
+        handler=handler,
+        connection_retry=KazooRetry(
+            max_tries=-1, delay=0.05, max_delay=_RECONNECT_DELAY_S, sleep_func=handler.sleep_func
+        ),
+    )
+    client.start_async().wait(deadline_s)
+    if not client.connected:
+        disconnect(client)
+        message = (
+            f"ZooKeeper at {hosts} did not answer within {deadline_s:g} s: "
+            "is it running? `make demo` starts one of its own, ZK_HOSTS=host:port names another"
+        )
+        raise Unreachable(message)
+    return client
+
+
+def disconnect(client: Any) -> None:
+    """End the session in an orderly way if a server answers, and in any case within a few seconds."""
+    with eventlet.Timeout(_CLOSE_DEADLINE_S, False), suppress(WriterNotClosedException):
+        client.stop()
+        client.close()
+
+
+def _check_names(hosts: str) -> None:
+    names = {server.rpartition(":")[0] for server in hosts.split(",")}
+    for name in names:
+        with suppress(OSError):
+            socket.getaddrinfo(name, None)
+            return
+    message = (
+        f"the name {sorted(names)[0]!r} of ZooKeeper is unknown here: outside Kubernetes set "
+        "ZK_HOSTS=host:port, or run `make demo`, which starts a ZooKeeper of its own"
+    )
+    raise Unreachable(message)
+
+
+def wait(result: Any, deadline: Deadline) -> Any:
+    """The value of kazoo's asynchronous ``result``; its own errors, or one of NO_ANSWER at the deadline."""
+    return result.get(timeout=deadline.left_s)
+
+
+def commit(transaction: Any, deadline: Deadline) -> list[Any]:
+    """Commit and wait. Raises Rejected with the first operation that failed, or one of NO_ANSWER."""
+    return committed(wait(transaction.commit_async(), deadline))
+
+
+def committed(results: list[Any]) -> list[Any]:
+    """``results`` of a transaction that went through; raises Rejected if it was rolled back."""
+    for index, result in enumerate(results):
+        if isinstance(result, Exception) and not isinstance(result, (RolledBackError, RuntimeInconsistency)):
+            raise Rejected(index, result)
+    return results
+
+
+def get(client: Any, path: str, deadline: Deadline, watch: Any = None) -> tuple[bytes, Any] | None:
+    """A znode's bytes and stat, or None where there is none. Raises one of NO_ANSWER.
+
+    With ``watch``, a one-shot callback is left for the next change; none is left where there is no node.
+    """
+    with suppress(NoNodeError):
+        data, stat = wait(client.get_async(path, watch=watch), deadline)
+        return data, stat
+    return None
+
+
+def ensure(client: Any, paths: tuple[str, ...], deadline: Deadline) -> None:
+    """Create the persistent znodes that are missing, with their parents. Raises Unreachable."""
+    while True:
+        try:
+            for path in paths:
+                wait(client.ensure_path_async(path), deadline)
+        except NO_ANSWER as error:
+            if deadline.passed:
+                message = "ZooKeeper stopped answering while the roots were being created; try again"
+                raise Unreachable(message) from error
+            wait_connected(client, deadline)
+        else:
+            return
+
+
+def wait_connected(client: Any, deadline: Deadline) -> bool:
+    """Wait until the client is connected, or the deadline; says whether it is."""
+    while not client.connected and not deadline.passed:
+        # kazoo's event object is replaced by nothing and set on every connection: no polling needed.
+        client._live.wait(min(deadline.left_s, 1.0))  # noqa: SLF001 (start_async() returns this very event)
+    return bool(client.connected)
+
+
+def check_size(payload: bytes, what: str) -> None:
+    """Raise Refused if ``payload`` doesn't fit into a znode; nothing has been sent then."""
+    if len(payload) > MAX_ZNODE_BYTES:
+        size = f"{len(payload):,} bytes is over a znode's limit of {MAX_ZNODE_BYTES:,}"
+        message = f"{what} of {size}: nothing was written"
+        raise Refused(message)
+
+
+def jittered(seconds: float) -> float:
+    """``seconds`` give or take a quarter, so that safety nets of many processes don't fall in step."""
+    return seconds * random.uniform(0.75, 1.25)
+
+
+__all__ = [
+    "CONNECT_DEADLINE_S",
+    "MAX_ZNODE_BYTES",
+    "NO_ANSWER",
+    "Deadline",
+    "Rejected",
+    "ZookeeperError",
+    "check_size",
+    "commit",
+    "committed",
+    "connect",
+    "disconnect",
+    "ensure",
+    "get",
+    "jittered",
+    "wait",
+    "wait_connected",
+]
