@@ -9,7 +9,6 @@ notices either one only by silence, and ends the session after its timeout.
 All of it runs in green threads of the caller's process (eventlet, no monkey patching).
 """
 
-import errno
 import time
 from contextlib import suppress
 from typing import Any
@@ -84,8 +83,8 @@ class Link:
         """The participant's machine dies: connections break at once, and nothing said so to the server."""
         self._down = True
         self.cut()
-        for sock in list(self._sockets):
-            _close(sock)
+        for sock in self._sockets:
+            _break(sock)
 
     def heal(self) -> None:
         """Up, quick and whole again."""
@@ -96,68 +95,73 @@ class Link:
 
     def close(self) -> None:
         """End for good: no port, socket or green thread is left."""
-        for listener in self._listeners:
-            _close(listener)
         self.down()
         for thread in list(self._threads.coroutines_running):
             eventlet.kill(thread)
+        for sock in [*self._listeners, *self._sockets]:
+            sock.close()
 
     def _accept(self, listener: Any, server: tuple[str, int]) -> None:
         while True:
-            try:
-                client, _ = listener.accept()
-            except OSError as error:
-                if error.errno in (errno.EBADF, errno.EINVAL):
-                    return  # closed: the link's end
-                raise
+            client, _ = listener.accept()
             if self._down:
-                _close(client)
+                client.close()
             else:
                 self._threads.spawn_n(self._carry, client, server)
 
     def _carry(self, client: Any, server: tuple[str, int]) -> None:
+        """One connection, from its first byte to its end. Only here are its sockets closed.
+
+        eventlet doesn't notice that a descriptor is closed under a green thread that waits for it, and would
+        hand that thread the next connection's bytes. So others only break a connection, which wakes both.
+        """
         self._sockets.add(client)
         self._requests.wait()  # while cut, the connection hangs as it does when its first packet is lost
         upstream = None if self._down else _dial(server)
-        if upstream is None:
-            self._forget(client)
-            return
-        self._sockets.add(upstream)
-        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._threads.spawn_n(self._pump, client, upstream, self._requests)
-        self._threads.spawn_n(self._pump, upstream, client, self._replies)
+        if upstream is not None:
+            self._sockets.add(upstream)
+            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            ways = [
+                self._threads.spawn(self._read, client, upstream, self._requests),
+                self._threads.spawn(self._read, upstream, client, self._replies),
+            ]
+            for way in ways:
+                way.wait()
+            self._sockets.discard(upstream)
+            upstream.close()
+        self._sockets.discard(client)
+        client.close()
 
-    def _pump(self, source: Any, sink: Any, gate: _Gate) -> None:
-        """Carry bytes one way, in order, each ``delay_s`` after it came, and none while the gate is shut."""
+    def _read(self, source: Any, sink: Any, gate: _Gate) -> None:
+        """Take bytes in on one side; what waits for the gate or the delay is held, up to a limit."""
         held: Any = queue.LightQueue(_HELD_CHUNKS)
-        writer = eventlet.spawn(self._deliver, held, sink, gate)
+        writer = self._threads.spawn(self._write, held, sink, gate)
         chunk = b"-"
         while chunk:
             try:
                 chunk = source.recv(_CHUNK_BYTES)
-            except (OSError, EOFError):  # broken by the peer, or closed by us
-                chunk = b""
+            except OSError:
+                chunk = b""  # broken
             held.put((time.monotonic() + self._delay_s, chunk))
         writer.wait()
-        self._forget(source)
 
-    def _deliver(self, held: Any, sink: Any, gate: _Gate) -> None:
+    def _write(self, held: Any, sink: Any, gate: _Gate) -> None:
+        """Let bytes out on the other side, in order, ``delay_s`` after they came, and none while shut."""
+        broken = False
         while True:
             due, chunk = held.get()
             if (early := due - time.monotonic()) > 0:
                 eventlet.sleep(early)
             gate.wait()
-            try:
-                if not chunk:
-                    break
-                sink.sendall(chunk)
-            except (OSError, EOFError):
+            if not chunk:
                 break
-        self._forget(sink)
-
-    def _forget(self, sock: Any) -> None:
-        self._sockets.discard(sock)
-        _close(sock)
+            if not broken:
+                try:
+                    sink.sendall(chunk)
+                except OSError:
+                    broken = True  # go on emptying, so that the reader comes to its end
+        with suppress(OSError):
+            sink.shutdown(socket.SHUT_WR)
 
 
 def _dial(server: tuple[str, int]) -> Any | None:
@@ -171,8 +175,7 @@ def _dial(server: tuple[str, int]) -> Any | None:
     return upstream
 
 
-def _close(sock: Any) -> None:
-    # shutdown() wakes whoever is blocked in recv() on it; a socket that is no longer connected objects.
+def _break(sock: Any) -> None:
+    """Wake whoever reads or writes it, with an end or an error; a socket that has ended already objects."""
     with suppress(OSError):
         sock.shutdown(socket.SHUT_RDWR)
-    sock.close()

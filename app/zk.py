@@ -7,21 +7,14 @@ once it is connected again. The protocols turn the first into a result or ``Refu
 ``InDoubt``.
 """
 
-import os
-
-os.environ.setdefault("EVENTLET_NO_GREENDNS", "yes")  # its resolver mis-walks Kubernetes search domains
-
 import logging
 import random
 import socket
 import time
-import warnings
 from contextlib import suppress
 from typing import Any
 
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore", DeprecationWarning)  # eventlet is in maintenance, and says so to users
-    import eventlet
+import eventlet
 from kazoo.client import KazooClient
 from kazoo.exceptions import (
     ConnectionClosedError,
@@ -33,7 +26,6 @@ from kazoo.exceptions import (
     SessionExpiredError,
     SystemErrorException,
     WriterNotClosedException,
-    ZookeeperError,
 )
 from kazoo.handlers.eventlet import SequentialEventletHandler
 from kazoo.handlers.eventlet import TimeoutError as HandlerTimeout
@@ -186,6 +178,12 @@ def ensure(client: Any, paths: tuple[str, ...], deadline: Deadline) -> None:
             return
 
 
+def session_id(client: Any) -> int | None:
+    """The session's number, as a znode's ``ephemeralOwner`` has it; None while not connected."""
+    known = client.client_id
+    return int(known[0]) if known else None
+
+
 def wait_connected(client: Any, deadline: Deadline) -> bool:
     """Wait until the client is connected, or the deadline; says whether it is."""
     while not client.connected and not deadline.passed:
@@ -205,23 +203,3 @@ def check_size(payload: bytes, what: str) -> None:
 def jittered(seconds: float) -> float:
     """``seconds`` give or take a quarter, so that safety nets of many processes don't fall in step."""
     return seconds * random.uniform(0.75, 1.25)
-
-
-__all__ = [
-    "CONNECT_DEADLINE_S",
-    "MAX_ZNODE_BYTES",
-    "NO_ANSWER",
-    "Deadline",
-    "Rejected",
-    "ZookeeperError",
-    "check_size",
-    "commit",
-    "committed",
-    "connect",
-    "disconnect",
-    "ensure",
-    "get",
-    "jittered",
-    "wait",
-    "wait_connected",
-]

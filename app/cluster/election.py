@@ -214,7 +214,7 @@ class Candidate:
 
     def _sit_down(self, deadline: zk.Deadline) -> None:
         """Take a seat. An earlier create that nobody answered may have made one: then that is ours."""
-        session = self._client.client_id[0]
+        session = zk.session_id(self._client)
         for seat in in_line(zk.wait(self._client.get_children_async(paths.ELECTION), deadline)):
             if holder(seat) == self._name:
                 stat = zk.wait(self._client.exists_async(f"{paths.ELECTION}/{seat}"), deadline)

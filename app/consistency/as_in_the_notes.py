@@ -46,10 +46,15 @@ class BlindPublisher:
 
     def push(self, change: Mapping[str, JsonValue]) -> int:
         """Returns the zxid of the write. No version is given, so another's change is overwritten unseen."""
-        data = eventual.encoded({**self._copy, **change})
-        stat = zk.wait(self._client.set_async(paths.CONFIG, data), zk.Deadline(_STEP_S))
-        mzxid: int = stat.mzxid
-        return mzxid
+        return overwrite(self._client, eventual.encoded({**self._copy, **change}))
+
+
+def overwrite(client: Any, data: bytes) -> int:
+    """Set the configuration znode to these bytes, whatever is there; returns the zxid of the write."""
+    deadline = zk.Deadline(_STEP_S)
+    zk.ensure(client, (paths.CONFIG,), deadline)
+    mzxid: int = zk.wait(client.set_async(paths.CONFIG, data), deadline).mzxid
+    return mzxid
 
 
 # --- primary-backup: a timeout taken for a decision -------------------------------------------------------

@@ -132,12 +132,18 @@ class ConfigReplica:
         self._threads: list[Any] = []
         self._to_announce: Any = queue.LightQueue()
         self._wake: Any = queue.LightQueue()
+        self.applied_at = time.monotonic()  # when the copy was last replaced; seconds, this process's clock
         self.rejected: str | None = None  # why the newest value was not applied, if it wasn't
         self.resets = 0  # how often the store had lost its history
 
     def start(self) -> None:
         self._threads = [eventlet.spawn(self._announce), eventlet.spawn(self._refresh)]
         self._client.add_listener(self._on_state)
+        try:
+            # A copy without a memory starts from what is current, not from what a follower that lags has.
+            zk.wait(self._client.sync_async(paths.CONFIG), zk.Deadline(_READ_DEADLINE_S))
+        except zk.NO_ANSWER as error:
+            log.info("%s: started unsynchronised: %r", self._node, error)
         # DataWatch calls us on start, on every change, and after every reconnect.
         DataWatch(self._client, paths.CONFIG, self.hear)
 
@@ -178,6 +184,7 @@ class ConfigReplica:
             return
         self.rejected = None
         self._copy = newer(self._copy, Copy(mzxid, value))
+        self.applied_at = time.monotonic()
         self._on_apply(self._copy)
         self._to_announce.put(self._copy)
 
@@ -237,18 +244,26 @@ def _applied(copy: Copy) -> bytes:
 def put_ephemeral(client: Any, path: str, data: bytes) -> None:
     """Set this session's ephemeral znode, creating it if need be. Raises one of zk.NO_ANSWER."""
     deadline = zk.Deadline(_READ_DEADLINE_S)
-    session = client.client_id[0] if client.client_id else None
+    session = zk.session_id(client)
     try:
         stat = zk.wait(client.set_async(path, data), deadline)
     except NoNodeError:
         with suppress(NodeExistsError):
-            zk.wait(client.create_async(path, data, ephemeral=True), deadline)
+            zk.wait(client.create_async(path, data, ephemeral=True, makepath=True), deadline)
         return
     if stat.ephemeralOwner != session:
         # Left by our former session, and about to vanish with it: make it ours.
         with suppress(NoNodeError, NodeExistsError):
             zk.wait(client.delete_async(path), deadline)
             zk.wait(client.create_async(path, data, ephemeral=True), deadline)
+
+
+def current_zxid(client: Any) -> int:
+    """The version that the store holds now: what every copy will hold. Raises one of zk.NO_ANSWER."""
+    deadline = zk.Deadline(_READ_DEADLINE_S)
+    zk.wait(client.sync_async(paths.CONFIG), deadline)
+    mzxid: int = zk.wait(client.get_async(paths.CONFIG), deadline)[1].mzxid
+    return mzxid
 
 
 # --- publishing -----------------------------------------------------------------------------------------

@@ -176,7 +176,7 @@ class ReplicaHost:
         found = zk.get(self._client, self._path, deadline, watch=self._wake.put)
         if found is None:
             self._wake.put(None)  # gone since: try again
-        elif found[0] == self._name and found[1].ephemeralOwner != self._client.client_id[0]:
+        elif found[0] == self._name and found[1].ephemeralOwner != zk.session_id(self._client):
             # Our own former life's, whose session has yet to run out; we are its only heir.
             with suppress(NoNodeError):
                 zk.wait(self._client.delete_async(self._path, version=found[1].version), deadline)

@@ -1,0 +1,189 @@
+"""Linearizability of a register: every operation seems to happen at one moment between its two ends.
+
+Defined by Herlihy & Wing (TOPLAS 1990). To decide it is NP-complete in general, but easy where every written
+value is unique, for then each read tells which write it read from (Gibbons & Korach, SIAM J. Comput. 1997:
+with a reads-from mapping). All operations on one value form its zone. What counts of a zone is which of them
+ended first and which began last; the initial value is a write that precedes everything:
+
+    write of 1   |------|
+    write of 2              |------|
+    read of 1                          |------|
+                        ^              ^
+          first end of 1's zone        last beginning of 1's zone
+
+In an order that explains the history, the operations of a zone stand together. If one of zone A ended before
+one of zone B began, all of A stands before all of B. So the history is linearizable only if no two zones
+contradict each other:
+
+    A's first end comes before B's last beginning, and B's first end before A's last beginning.
+
+The paper calls a zone forward if its first end comes before its last beginning, else backward, and proves
+that this is enough: a history is linearizable if and only if no two forward zones overlap and no backward
+zone lies within a forward one. For either pair of kinds that is the line above; two backward zones never
+contradict each other.
+
+An unknown write never ended. If nobody read it, its zone has no first end and contradicts nothing, as if it
+had been left out; if somebody did, the first end of its zone is that of the first read.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from app.checker.history import History, HistoryError, Operation, Value, answered_reads, writes
+from app.checker.verdict import Verdict, violated, worst
+from app.checker.wording import Wording, counted, quoted
+
+
+def check_registers(history: History) -> Verdict:
+    """Whether every key is linearizable; then all are together (Herlihy & Wing, section 3.1, "Locality")."""
+    say = Wording(history.start_ns)
+    groups = history.by_key()
+    verdicts = [_held(len(history.operations))]
+    for key, operations in groups.items():
+        if found := _violation(operations, say):
+            sentence = found.sentence if len(groups) == 1 else f"{quoted(key)}: {found.sentence}"
+            verdicts.append(violated(sentence, *found.witness))
+    return worst(verdicts)
+
+
+def check_register(operations: Iterable[Operation]) -> Verdict:
+    """Whether the operations on one key are linearizable. HistoryError if a value was written twice."""
+    history = History.of(operations)
+    say = Wording(history.start_ns)
+    return _violation(history.operations, say) or _held(len(history.operations))
+
+
+def _held(operations: int) -> Verdict:
+    size = counted(operations, "operation")
+    return Verdict("held", f"every read returned the newest completed write ({size}, linearizable)")
+
+
+def _violation(operations: Sequence[Operation], say: Wording) -> Verdict | None:
+    """What is wrong with one key's operations, in the order of their invocation; None if nothing is."""
+    if not operations:
+        return None
+    sources = _sources(operations)
+    reads = answered_reads(operations)
+    for read in reads:
+        if impossible := impossible_read(read, sources.get(read.value), say):
+            return impossible
+    stale_reads = [
+        stale
+        for one, other in _contradictions(_zones(sources, reads))
+        for stale in (_stale_read(one, other), _stale_read(other, one))
+        if stale is not None
+    ]
+    return min(stale_reads, key=_StaleRead.effort).verdict(say) if stale_reads else None
+
+
+def _sources(operations: Sequence[Operation]) -> dict[Value, Operation]:
+    """The write of each value, that of the initial value too."""
+    dawn = operations[0].invoked_ns - 1
+    sources: dict[Value, Operation] = {
+        None: Operation("nobody", "write", operations[0].key, None, dawn, dawn, "ok"),
+    }
+    for write in writes(operations):
+        if write.value in sources:
+            what = f"the write of {quoted(write.value)} to {quoted(write.key)} by {write.process}"
+            raise HistoryError(f"{what} brings no new value: the values written must be unique, and not null")
+        sources[write.value] = write
+    return sources
+
+
+def _is_initial(operation: Operation) -> bool:
+    return operation.op == "write" and operation.value is None
+
+
+def impossible_read(read: Operation, source: Operation | None, say: Wording) -> Verdict | None:
+    """What no order of the operations could explain: a read without a write that it could have read."""
+    if source is None:
+        return violated(f"{say.began(read)}, which nobody ever wrote", read)
+    if source.outcome == "refused":
+        refusal = f"{say.was_told(source)} that the write of it was refused"
+        return violated(f"{say.began(read)}, yet {refusal}", source, read)
+    if read.precedes(source):
+        return violated(f"{say.had_ended(read)} before {say.began(source)}", read, source)
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class _Zone:
+    """All operations on one value."""
+
+    write: Operation
+    reads: Sequence[Operation]
+    first: Operation  # to end
+    last: Operation  # to begin
+
+
+def _zones(sources: Mapping[Value, Operation], reads: Iterable[Operation]) -> list[_Zone]:
+    """Of every value that was ever there, in the order of their first ends."""
+    readers: dict[Value, list[Operation]] = {value: [] for value in sources}
+    for read in reads:
+        readers[read.value].append(read)
+    zones = []
+    for value, write in sources.items():
+        if write.outcome == "refused":
+            continue
+        operations = [write, *readers[value]]
+        first = min(operations, key=lambda operation: operation.ended_ns)
+        last = max(operations, key=lambda operation: operation.invoked_ns)
+        zones.append(_Zone(write, readers[value], first, last))
+    return sorted(zones, key=lambda zone: zone.first.ended_ns)
+
+
+def _contradictions(zones: Sequence[_Zone]) -> Iterator[tuple[_Zone, _Zone]]:
+    """Pairs of zones that contradict each other: one at least, if there are any.
+
+    Of the zones before it, only the one that reaches furthest need be compared with the next: if two of them
+    reached beyond its first end they would overlap there, and have been found already.
+    """
+    furthest = zones[0]
+    for zone in zones[1:]:
+        if furthest.first.precedes(zone.last) and zone.first.precedes(furthest.last):
+            yield furthest, zone
+        furthest = max(furthest, zone, key=lambda zone: zone.last.invoked_ns)
+
+
+@dataclass(frozen=True, slots=True)
+class _StaleRead:
+    """A read of an older value after a newer one was there, and why the one is older than the other."""
+
+    older: Operation  # ended
+    newer: Operation  # before this began,
+    seen: Operation  # and this, of the newer value too, ended
+    read: Operation  # before the older value was read
+
+    @property
+    def witness(self) -> tuple[Operation, ...]:
+        operations = {self.older, self.newer, self.seen, self.read}
+        recorded = [operation for operation in operations if not _is_initial(operation)]
+        return tuple(sorted(recorded, key=lambda operation: operation.invoked_ns))
+
+    def effort(self) -> tuple[bool, bool, int, int]:
+        """What it takes to follow: easiest with completed writes as evidence, few operations, early ones."""
+        return self.newer.op == "read", self.seen.op == "read", len(self.witness), self.read.invoked_ns
+
+    def verdict(self, say: Wording) -> Verdict:
+        value = quoted(self.read.value)
+        if _is_initial(self.older):
+            why = f"{value} is the value before any write"
+        else:
+            why = f"{value} was older: {say.had_ended(self.older)}, before {say.began(self.newer)}"
+        return violated(f"{say.began(self.read)} although {say.had_ended(self.seen)} ({why})", *self.witness)
+
+
+def _stale_read(old: _Zone, new: _Zone) -> _StaleRead | None:
+    """The contradiction of two zones as a read of the old one's value; writes make the plainest evidence.
+
+    None if it was the old value's write that began too late: then the other way round there is a stale read.
+    Both ways there may be one, of which `effort` chooses: never one where the initial value is the new one.
+    """
+    newer = new.write if old.first.precedes(new.write) else new.last
+    older = old.write if old.write.precedes(newer) else old.first
+    seen = new.write if new.write.precedes(old.last) else new.first
+    first = bisect_right(old.reads, seen.ended_ns, key=lambda read: read.invoked_ns)
+    return _StaleRead(older, newer, seen, old.reads[first]) if first < len(old.reads) else None

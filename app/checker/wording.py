@@ -1,0 +1,50 @@
+"""Operations in sentences that a class can follow on a projector.
+
+Times are seconds from the start of the history. An operation that comes first is told with the moment of its
+end, one that comes after it with the moment of its beginning: so the two times prove the order.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from app.checker.history import Operation, Value
+
+_LONGEST = 40
+
+
+def quoted(value: Value) -> str:
+    """A key or a value as JSON writes it, shortened in the middle if it's long."""
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST // 2]}…{text[-_LONGEST // 4 :]}"
+
+
+def counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+@dataclass(frozen=True, slots=True)
+class Wording:
+    """Tells of operations, counting the time from `start_ns`."""
+
+    start_ns: int
+
+    def at(self, moment_ns: float) -> str:
+        return f"at {(moment_ns - self.start_ns) / 1e9:.3f} s"
+
+    def began(self, operation: Operation) -> str:
+        """The operation as something that began."""
+        did = "read" if operation.op == "read" else "began to write"
+        return f"{operation.process} {did} {quoted(operation.value)} {self.at(operation.invoked_ns)}"
+
+    def had_ended(self, operation: Operation) -> str:
+        """The operation as something that had ended before something else began."""
+        moment = self.at(operation.ended_ns)
+        if operation.op == "read":
+            return f"{operation.process} had already read {quoted(operation.value)} {moment}"
+        return f"{operation.process}'s write of {quoted(operation.value)} had been completed {moment}"
+
+    def was_told(self, operation: Operation) -> str:
+        """The moment at which its caller heard the answer."""
+        return f"{operation.process} was told {self.at(operation.ended_ns)}"

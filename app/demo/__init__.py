@@ -1,0 +1,1 @@
+"""What the three demos share: options, participants, the story on screen, the load."""

@@ -1,0 +1,94 @@
+"""The nemesis: random faults while a load runs, from the run's seed, and everybody healed at the end.
+
+To participants: cuts, slow links, crashes. To servers, where the run's starter owns them (``python -m lab``):
+pauses, partitions, kills. Never so many at once that the protocol could not go on: a verdict about a system
+that only refuses says nothing.
+"""
+
+import logging
+import random
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import eventlet
+
+from app import zk
+from app.checker.history import Recorder
+from app.demo.participants import Participant
+from app.demo.servers import Servers, ServersError
+from app.errors import Unreachable
+
+log = logging.getLogger(__name__)
+
+# Between two orders to participants, and how long a server stays hurt; in seconds.
+_PAUSE_S = (0.15, 0.6)
+_SERVER_REST_S = (2.0, 4.0)
+_SERVER_HURT_S = (0.5, 1.5)
+_SLOW_S = 0.1
+
+
+@contextmanager
+def nemesis(
+    participants: Sequence[Participant],
+    at_most: int,
+    servers: Servers | None,
+    choose: random.Random,
+    recorder: Recorder,
+) -> Iterator[None]:
+    """Harm at most ``at_most`` participants and one server at a time, until the block ends; then heal all."""
+    threads = [eventlet.spawn(_torment, participants, at_most, choose)]
+    if servers is not None:
+        threads.append(eventlet.spawn(_torment_servers, servers, choose, recorder))
+    try:
+        yield
+    finally:
+        for thread in threads:
+            thread.kill()
+        if servers is not None:
+            servers.mend()
+            recorder.fault("mend servers")
+        for participant in participants:
+            participant.heal()
+
+
+def _torment(participants: Sequence[Participant], at_most: int, choose: random.Random) -> None:
+    while at_most:
+        eventlet.sleep(choose.uniform(*_PAUSE_S))
+        hurt = [participant for participant in participants if participant.state != "up"]
+        whole = [participant for participant in participants if participant.state == "up"]
+        try:
+            if hurt and (len(hurt) >= at_most or choose.random() < 0.4):
+                choose.choice(hurt).heal()
+            else:
+                _harm(choose.choice(whole), choose)
+        except Unreachable as error:
+            log.info("not healed yet: %s", error)
+
+
+def _harm(victim: Participant, choose: random.Random) -> None:
+    fault = choose.choice(("cut", "cut", "crash", "slow"))
+    if fault == "slow":
+        victim.slow(_SLOW_S)
+    elif fault == "crash":
+        victim.crash()
+    else:
+        victim.cut()
+
+
+def _torment_servers(servers: Servers, choose: random.Random, recorder: Recorder) -> None:
+    harms = {"pause": (servers.pause, servers.resume), "partition": (servers.partition, servers.heal),
+             "kill": (servers.kill, servers.restart)}  # fmt: skip
+    count = len(servers.status())
+    while count > 1:  # with a single server every harm is an outage of everything
+        eventlet.sleep(choose.uniform(*_SERVER_REST_S))
+        name, server = choose.choice(sorted(harms)), choose.randint(1, count)
+        hurt, heal = harms[name]
+        try:
+            recorder.fault(f"{name} server", server)
+            hurt(server)
+            eventlet.sleep(choose.uniform(*_SERVER_HURT_S))
+            heal(server)
+            recorder.fault("heal server", server)
+        except ServersError as error:
+            log.warning("server %d: %s", server, error)
+            eventlet.sleep(zk.jittered(1.0))

@@ -1,0 +1,144 @@
+"""What can be said on a demo's command line; the five that one needs come first."""
+
+import argparse
+import os
+import random
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, NoReturn
+
+from app.consistency.quorum import N, Quorum, R, W
+from app.errors import BadSettingError
+
+Protocol = Literal["both", "full", "notes"]
+
+# Short enough to wait for on a projector, long enough for a busy classroom machine.
+SESSION_TIMEOUT_S = 2.0
+# The notes wait ten seconds; the demo says aloud that it waits two.
+ACK_TIMEOUT_S = 2.0
+
+STANDARD_OUTPUT = Path("-")
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """One run's options, checked.
+
+    Attributes:
+        operations, clients: size of the load, and how many clients share it.
+        faults: whether the load runs under random faults.
+        quorum: N, W and R of the hard demo.
+    """
+
+    step: bool
+    protocol: Protocol
+    participants: str
+    seed: int
+    json: bool
+    history: Path | None
+    operations: int
+    clients: int
+    faults: str
+    ack_timeout_s: float
+    session_timeout_s: float
+    color: bool
+    quorum: Quorum
+
+    @property
+    def shows(self) -> tuple[str, ...]:
+        """The protocols to show, in their order."""
+        return ("notes", "full") if self.protocol == "both" else (self.protocol,)
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """One line and status 2, instead of a page of usage."""
+        self.exit(2, f"{self.prog}: {message} (--help lists the options)\n")
+
+
+def _number(kind: type[int] | type[float], least: float, most: float) -> Callable[[str], float]:
+    def parse(text: str) -> float:
+        value = kind(text)
+        if not least <= value <= most:
+            raise argparse.ArgumentTypeError(f"{text} is not between {least:g} and {most:g}")
+        return value
+
+    parse.__name__ = "whole number" if kind is int else "number of seconds"
+    return parse
+
+
+def parse(argv: Sequence[str] | None, *, program: str, claim: str, quorum: bool = False) -> Options:
+    """Parse ``argv`` (None: the process's own). Bad usage ends the process with one line and status 2."""
+    parser = _Parser(prog=program, description=claim, allow_abbrev=False)
+    add = parser.add_argument
+    add("--step", action="store_true", help="wait for Enter after each act, and print how to see its znodes")
+    add(
+        "--protocol",
+        choices=("both", "full", "notes"),
+        default="both",
+        help="both (default): the notes' listing breaks, then the full protocol holds; or one of them",
+    )
+    add(
+        "--participants",
+        choices=("auto", "local", "pods"),
+        default="auto",
+        help="who takes part: sessions of this process (local), or live workers (pods)",
+    )
+    add("--seed", type=int, default=None, metavar="N", help="repeat a run's random choices")
+    add("--json", action="store_true", help="print one JSON object and nothing else")
+    advanced = parser.add_argument_group("Advanced").add_argument
+    advanced(
+        "--history",
+        type=Path,
+        metavar="FILE",
+        help="write what was done, one JSON object a line (- to stdout)",
+    )
+    advanced(
+        "--operations", type=_number(int, 1, 1_000_000), default=120, metavar="K", help="size of the load"
+    )
+    advanced("--clients", type=_number(int, 1, 64), default=4, metavar="C", help="clients that share it")
+    advanced("--faults", choices=("none", "random"), default="random", help="what the load runs under")
+    patience = f"patience with the backup (default {ACK_TIMEOUT_S:g}; the notes have 10)"
+    advanced(
+        "--ack-timeout-s", type=_number(float, 0.1, 600), default=ACK_TIMEOUT_S, metavar="S", help=patience
+    )
+    session = f"every participant's ZooKeeper session timeout (default {SESSION_TIMEOUT_S:g})"
+    timeout = _number(float, 1, 60)
+    advanced("--session-timeout-s", type=timeout, default=SESSION_TIMEOUT_S, metavar="S", help=session)
+    advanced("--no-color", action="store_true", help="no colour, also on a terminal")
+    if quorum:
+        advanced("--n", type=int, default=N, help=f"replicas (default {N})")
+        advanced("--w", type=int, default=W, help=f"acknowledgements that a write needs (default {W})")
+        advanced("--r", type=int, default=R, help=f"answers that a read needs (default {R})")
+        advanced("--weak", action="store_true", help="admit R+W<=N, to see the stale reads that it costs")
+    else:
+        parser.set_defaults(n=N, w=W, r=R, weak=False)
+    return _checked(parser, parser.parse_args(argv))
+
+
+def _checked(parser: _Parser, given: argparse.Namespace) -> Options:
+    try:
+        quorum = Quorum(given.n, given.w, given.r, given.weak)
+    except BadSettingError as error:
+        parser.error(str(error))
+    if not 1 <= given.n <= 51:
+        parser.error(f"n={given.n} is not between 1 and 51")
+    if given.history == STANDARD_OUTPUT and given.json:
+        parser.error("--history - and --json can't share standard output: name a file")
+    return Options(
+        step=given.step,
+        protocol=given.protocol,
+        participants=given.participants,
+        seed=given.seed if given.seed is not None else random.SystemRandom().randrange(10_000),
+        json=given.json,
+        history=given.history,
+        operations=given.operations,
+        clients=given.clients,
+        faults=given.faults,
+        ack_timeout_s=given.ack_timeout_s,
+        session_timeout_s=given.session_timeout_s,
+        color=not given.no_color and "NO_COLOR" not in os.environ and sys.stdout.isatty(),
+        quorum=quorum,
+    )

@@ -1,0 +1,45 @@
+"""Doing an operation and writing down how it ended: a result, refused, or unknown."""
+
+from collections.abc import Callable
+from typing import Any
+
+from app import zk
+from app.checker.history import Recorder, Value, Version
+from app.errors import LessonError, Refused
+
+# Every ending that is not a result. What is none of these is a bug, and may show as one.
+NOT_A_RESULT: tuple[type[Exception], ...] = (LessonError, *zk.NO_ANSWER)
+
+
+def recorded_write(
+    recorder: Recorder, process: str, key: str, value: Value, action: Callable[[], Any]
+) -> Any:
+    """Do and record a write, with the version that ``action`` returns if it is one. Raises as it does."""
+    pending = recorder.invoke(process, "write", key, value)
+    try:
+        result = action()
+    except Refused:
+        pending.refused()
+        raise
+    except NOT_A_RESULT:
+        pending.unknown()
+        raise
+    pending.ok(version=result if isinstance(result, tuple) else None)
+    return result
+
+
+def recorded_read(
+    recorder: Recorder, process: str, key: str, action: Callable[[], tuple[Value, Version | None]]
+) -> Value:
+    """Do and record a read of (value, version); ended otherwise, it has seen nothing. Raises as it does."""
+    pending = recorder.invoke(process, "read", key)
+    try:
+        value, version = action()
+    except Refused:
+        pending.refused()
+        raise
+    except NOT_A_RESULT:
+        pending.unknown()
+        raise
+    pending.ok(value, version)
+    return value

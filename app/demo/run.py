@@ -1,0 +1,148 @@
+"""One run's own corner of ZooKeeper: ``/demos/<run>``, with everything below it, and gone with it.
+
+Runs of any demos at the same time disturb neither each other nor a live worker: each works in a chroot. A
+run holds an ephemeral ``owner`` and touches its root now and then; roots that have been ownerless for a
+minute (a killed run's) are swept by the next run.
+"""
+
+import logging
+import time
+import uuid
+from contextlib import suppress
+from typing import Any
+
+import eventlet
+from kazoo.exceptions import NodeExistsError, NoNodeError, NotEmptyError
+from kazoo.protocol.states import KazooState
+
+from app import paths, zk
+from app.errors import Unreachable
+
+log = logging.getLogger(__name__)
+
+# A run without an owner for this long is dead: its session is over, and it hasn't come back with a new one.
+ORPHANED_AFTER_S = 60.0
+_HEARTBEAT_S = 10.0
+_STEP_S = 5.0
+_REMOVAL_S = 15.0
+
+
+class Run:
+    """A root of its own under ``/demos``, from :meth:`open` to :meth:`close`.
+
+    Args:
+        client: a connected client without a chroot, on no link: the run's own eyes.
+        name: the demo's, for who looks at ``/demos``.
+    """
+
+    def __init__(self, client: Any, name: str) -> None:
+        self._client = client
+        self.id = f"{name}-{uuid.uuid4().hex[:8]}"
+        self.chroot = paths.run(self.id)
+        self._heart: Any = None
+        self._silent_since: float | None = None
+
+    def open(self) -> None:
+        """Create the root, and sweep what killed runs have left. Raises Unreachable."""
+        deadline = zk.Deadline(_STEP_S)
+        try:
+            zk.ensure(self._client, (self.chroot,), deadline)
+            self._hold()
+            self._client.add_listener(self._on_state)
+            self._heart = eventlet.spawn(self._beat)
+            sweep(self._client, self.chroot)
+        except zk.NO_ANSWER as error:
+            message = "ZooKeeper stopped answering while the run was being prepared; try again"
+            raise Unreachable(message) from error
+
+    def close(self) -> None:
+        """Remove everything below the root, and the root. What can't be removed now, the next run sweeps."""
+        self._client.remove_listener(self._on_state)
+        if self._heart is not None:
+            self._heart.kill()
+        try:
+            remove(self._client, self.chroot, zk.Deadline(_REMOVAL_S))
+        except zk.NO_ANSWER as error:
+            log.warning("%s is left for the next run to sweep: %r", self.chroot, error)
+
+    @property
+    def silent_s(self) -> float:
+        """Seconds since ZooKeeper was lost; 0 while it is there."""
+        return 0.0 if self._silent_since is None else time.monotonic() - self._silent_since
+
+    def _on_state(self, state: str) -> None:
+        if state == KazooState.CONNECTED:
+            self._silent_since = None
+        elif self._silent_since is None:
+            self._silent_since = time.monotonic()
+
+    def _beat(self) -> None:
+        while True:
+            eventlet.sleep(zk.jittered(_HEARTBEAT_S))
+            try:
+                self._hold()
+            except zk.NO_ANSWER as error:
+                log.info("%s: %r", self.chroot, error)
+
+    def _hold(self) -> None:
+        """Touch the root, and own it: again with every new session."""
+        deadline = zk.Deadline(_STEP_S)
+        zk.wait(self._client.set_async(self.chroot, b""), deadline)
+        with suppress(NodeExistsError):
+            zk.wait(self._client.create_async(self.chroot + paths.OWNER, b"", ephemeral=True), deadline)
+
+
+def sweep(client: Any, mine: str) -> list[str]:
+    """Remove the roots that have been ownerless for a minute; returns them. Raises one of zk.NO_ANSWER."""
+    deadline = zk.Deadline(_STEP_S)
+    now_ms = zk.wait(client.get_async(mine), deadline)[1].mtime  # just touched: the server's clock
+    swept = []
+    for run_id in zk.wait(client.get_children_async(paths.DEMOS), deadline):
+        root = f"{paths.DEMOS}/{run_id}"
+        found = zk.get(client, root, deadline)
+        owned = zk.wait(client.exists_async(root + paths.OWNER), deadline)
+        if found and not owned and now_ms - found[1].mtime > ORPHANED_AFTER_S * 1000:
+            remove(client, root, zk.Deadline(_REMOVAL_S))
+            swept.append(root)
+    return swept
+
+
+def remove(client: Any, root: str, deadline: zk.Deadline) -> None:
+    """Delete a tree, deepest first; again while somebody still adds to it. Raises one of zk.NO_ANSWER."""
+    while True:
+        try:
+            doomed = _tree(client, root, deadline)
+            asked = [client.delete_async(path) for path in reversed(doomed)]
+            left = sum(not _is_gone(result, deadline) for result in asked)
+        except NoNodeError:
+            continue  # somebody else removes it too
+        except zk.NO_ANSWER:
+            if not zk.wait_connected(client, deadline) or deadline.passed:
+                raise
+            continue
+        if not left:
+            return
+
+
+def _tree(client: Any, root: str, deadline: zk.Deadline) -> list[str]:
+    """Paths of the tree, parents before children; empty if there is none. A level is asked for at once."""
+    level, found = [root], []
+    while level:
+        asked = [(path, client.get_children_async(path)) for path in level]
+        level = []
+        for path, result in asked:
+            with suppress(NoNodeError):
+                children = zk.wait(result, deadline)
+                found.append(path)
+                level.extend(f"{path}/{child}" for child in children)
+    return found
+
+
+def _is_gone(result: Any, deadline: zk.Deadline) -> bool:
+    try:
+        zk.wait(result, deadline)
+    except NoNodeError:
+        return True
+    except NotEmptyError:
+        return False
+    return True

@@ -1,0 +1,180 @@
+"""What the acts of a demo play on: participants, a recorder, a story, and a way to wait."""
+
+import logging
+import os
+import random
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any, TextIO
+
+import eventlet
+from eventlet import event
+from eventlet.green import socket as green_socket
+
+from app import zk
+from app.checker.history import History, Recorder, Value
+from app.demo.nemesis import nemesis
+from app.demo.options import Options
+from app.demo.participants import Participant, Role
+from app.demo.recording import NOT_A_RESULT, recorded_write
+from app.demo.run import Run
+from app.demo.servers import Servers
+from app.demo.story import Story
+
+log = logging.getLogger(__name__)
+
+# ZooKeeper may be away for this long (its leader dies, a server restarts) before a run gives up.
+LOST_AFTER_S = 30.0
+# An act that ZooKeeper's absence has spoilt is played again, with new values, so often.
+_TAKES = 3
+
+
+class Stage:
+    """What the acts play on.
+
+    Attributes:
+        client: a session of its own, in the run's chroot, on no link: the audience's.
+        participants: those who have been brought on stage.
+        servers: orders to the ZooKeeper servers, where this run's starter owns them; else None.
+        folder: for the participants' disks; gone with the run.
+    """
+
+    def __init__(
+        self,
+        options: Options,
+        story: Story,
+        recorder: Recorder,
+        run: Run,
+        client: Any,
+        hosts: str,
+        folder: Path,
+        sink: TextIO | None = None,
+    ) -> None:
+        self.options = options
+        self.story = story
+        self.recorder = recorder
+        self.client = client
+        self.hosts = hosts
+        self.chroot = run.chroot
+        self.folder = folder
+        self.choose = random.Random(options.seed)
+        self.participants: list[Participant] = []
+        self.servers = Servers.from_environment(os.environ, socket_module=green_socket)
+        self._closing = ExitStack()
+        self._sink = sink
+        self._loaded = History()
+        self._happened = event.Event()
+        self._unique = 0
+        self.protocol = "full"
+
+    def bring(self, name: str, roles: Callable[[Any], list[Role]]) -> Participant:
+        """A new participant, started, and ended with the run."""
+        participant = Participant(
+            name, self.hosts, self.chroot, self.options.session_timeout_s, roles, self.recorder
+        )
+        self._closing.callback(participant.close)
+        self.participants.append(participant)
+        participant.start()
+        return participant
+
+    def session(self, participant: Participant | None = None) -> Any:
+        """Another session, on ``participant``'s link or on none; ended with the run."""
+        if participant is not None:
+            client = participant.connect()
+        else:
+            timeout_s = self.options.session_timeout_s
+            client = zk.connect(self.hosts, chroot=self.chroot, session_timeout_s=timeout_s)
+        self._closing.callback(zk.disconnect, client)
+        return client
+
+    def tell(self, *_: object) -> None:
+        """Something has happened that somebody may be waiting for."""
+        happened, self._happened = self._happened, event.Event()
+        happened.send()
+
+    def until(self, condition: Callable[[], bool], timeout_s: float = 10.0) -> bool:
+        """Wait until ``condition`` holds, looking again whenever somebody tells; says whether it does."""
+        deadline = zk.Deadline(timeout_s)
+        while not condition() and not deadline.passed:
+            self._happened.wait(timeout=deadline.left_s)
+        return condition()
+
+    def together(self, *actions: Callable[[], object]) -> list[object]:
+        """Do all of them at the same time; their results, or the first error when all have ended."""
+        threads = [eventlet.spawn(action) for action in actions]
+        return [thread.wait() for thread in threads]
+
+    def rest(self, seconds: float) -> None:
+        """Let time pass, for everybody."""
+        eventlet.sleep(seconds)
+
+    @contextmanager
+    def faults(self, at_most: int) -> Iterator[None]:
+        """Random faults, if asked for, to at most so many participants at once; healed at the end."""
+        if self.options.faults == "none":
+            yield
+        else:
+            with nemesis(self.participants, at_most, self.servers, self.choose, self.recorder):
+                yield
+
+    def fresh(self) -> int:
+        """A number that nobody has written before: unique values make a history decidable."""
+        self._unique += 1
+        return 3000 + self._unique
+
+    def faults_since(self, start_ns: int) -> str:
+        """What the nemesis has done since then, counted; empty if nothing."""
+        done = Counter(fault.op for fault in self.recorder.history().faults if fault.at_ns >= start_ns)
+        return ", ".join(
+            f"{count} x {op}" for op, count in sorted(done.items()) if "heal" not in op and "mend" not in op
+        )
+
+    def key(self, name: str) -> str:
+        """The history's key; the two protocols use different ones."""
+        return f"{self.protocol}/{name}"
+
+    def write(self, process: str, key: str, value: Value, action: Callable[[], Any]) -> Any:
+        """Do and record a write; its ending is recorded as it was, and raised if it isn't a result."""
+        return recorded_write(self.recorder, process, key, value, action)
+
+    def perform(self, act: Callable[["Stage"], None]) -> None:
+        """Play one act; if ZooKeeper was away and spoilt it, once more."""
+        for take in range(1, _TAKES + 1):
+            try:
+                act(self)
+                return
+            except NOT_A_RESULT as error:
+                if take == _TAKES:
+                    raise
+                log.info("an act was spoilt", exc_info=True)
+                self.story.say(f"(disturbed: {first_line(error)}; the act is played again)")
+                self.heal()
+                zk.wait_connected(self.client, zk.Deadline(LOST_AFTER_S))
+
+    def heal(self) -> None:
+        """Everybody whole again."""
+        for participant in self.participants:
+            participant.heal()
+
+    def include(self, history: History) -> None:
+        """Take in what other processes have recorded."""
+        self._loaded = History.merged([self._loaded, history])
+        if self._sink is not None:
+            self._sink.writelines(f"{line}\n" for line in history.lines())
+
+    def history(self, protocol: str | None = None) -> History:
+        """Everything recorded, by all processes; of one protocol if it is named."""
+        whole = History.merged([self.recorder.history(), self._loaded])
+        if protocol is None:
+            return whole
+        wanted = [operation for operation in whole.operations if operation.key.startswith(f"{protocol}/")]
+        return History.of([*wanted, *whole.faults])
+
+    def close(self) -> None:
+        self._closing.close()
+
+
+def first_line(error: BaseException) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]

@@ -1,0 +1,112 @@
+"""What the class sees: acts of a few lines, and at the end one verdict. Nothing else of ``app`` prints."""
+
+import contextlib
+import json
+import sys
+import textwrap
+from collections.abc import Mapping, Sequence
+from typing import TextIO
+
+from eventlet import hubs
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from app.checker.verdict import Verdict
+
+# A projector's terminal; an act stays under twenty lines of this.
+WIDTH = 80
+_STYLE = {"held": "bold green", "violated": "bold red", "in doubt": "bold yellow"}
+
+
+class Story:
+    """Tells a run on a terminal, plainly into a pipe, or not at all (``--json``).
+
+    Args:
+        out: where to; standard error if standard output carries the history.
+        silent: tell nothing; :meth:`report` still prints.
+        color: use colour and tables.
+        step: wait for Enter after each act, and print ``look`` first.
+    """
+
+    def __init__(self, out: TextIO, *, silent: bool, color: bool, step: bool) -> None:
+        self._out = out
+        self._silent = silent
+        self._step = step and not silent
+        self._look: str | None = None
+        self._console = Console(
+            file=out, width=WIDTH, highlight=False, soft_wrap=False, no_color=not color, force_terminal=color
+        )
+        self._acts = 0
+
+    def act(self, title: str) -> None:
+        """Begin an act; ends the one before."""
+        self.pause()
+        self._acts += 1
+        self._print("")
+        self._print(f"Act {self._acts}: {title}", "bold")
+
+    def say(self, line: str, style: str = "") -> None:
+        """One statement, wrapped to the width."""
+        for part in textwrap.wrap(
+            line, WIDTH - 1, initial_indent="  ", subsequent_indent="    ", break_long_words=False
+        ):
+            self._print(part, style)
+
+    def verdict_of(self, name: str, verdict: Verdict) -> None:
+        """What the checker says about one act."""
+        self.say(f"checker: {name} {verdict.outcome}: {verdict.sentence}", _STYLE[verdict.outcome])
+
+    def table(self, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+        """Columns, aligned; with rules and colour on a terminal."""
+        if self._silent:
+            return
+        if self._console.is_terminal:
+            drawn = Table(*header, header_style="bold", padding=(0, 1))
+            for row in rows:
+                drawn.add_row(*(Text(cell) for cell in row))
+            self._console.print(drawn)
+            return
+        widths = [max(len(line[column]) for line in [header, *rows]) for column in range(len(header))]
+        for line in [header, *rows]:
+            cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
+            self._print(f"    {'  '.join(cells)}".rstrip())
+
+    def look_with(self, command: str) -> None:
+        """The command that shows this act's znodes, printed with ``--step``."""
+        self._look = command
+
+    def pause(self) -> None:
+        """With ``--step``, wait for Enter; the green threads go on meanwhile."""
+        look, self._look = self._look, None
+        if not self._step or self._acts == 0:
+            return
+        if look:
+            self._print(f"  look: {look}")
+        self._print("  [Enter]", end="")
+        # A terminal or a pipe can be waited for; a file or /dev/null is always ready.
+        with contextlib.suppress(OSError, ValueError):
+            hubs.trampoline(sys.stdin.fileno(), read=True)
+        sys.stdin.readline()
+
+    def note(self, line: str) -> None:
+        """The line about the notes' listing, before the verdict."""
+        self._print("")
+        self._print(line)
+
+    def verdict(self, line: str, outcome: str) -> None:
+        """The last line."""
+        self._print(line, _STYLE[outcome])
+
+    def report(self, fields: Mapping[str, object]) -> None:
+        """``--json``: one object, and nothing else."""
+        print(json.dumps(fields), file=sys.stdout, flush=True)
+
+    def _print(self, text: str, style: str = "", end: str = "\n") -> None:
+        if self._silent:
+            return
+        if self._console.is_terminal:
+            self._console.print(Text(text, style), end=end, soft_wrap=True)
+        else:
+            print(text, end=end, file=self._out)
+        self._out.flush()

@@ -1,0 +1,131 @@
+"""What every test may ask for: a real ensemble, a root of its own on it, links that can be cut.
+
+The ensemble is started once for all tests, by ``python -m lab servers`` in a process of its own: its waits
+would freeze our green threads. Its input is a pipe that we hold, so it ends with us, however we end.
+"""
+
+import json
+import subprocess
+import sys
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import eventlet
+import pytest
+from eventlet.green import socket as green_socket
+
+from app import zk
+from app.cluster.election import prepare
+from app.demo.run import remove
+from app.demo.servers import Servers
+from app.faults import Link
+
+ROOT = Path(__file__).resolve().parent.parent
+# Short, so that a test of an expiry doesn't take long; two of the lab's ticks are half a second.
+SESSION_S = 2.0
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    """Three real servers.
+
+    Attributes:
+        hosts: for clients.
+        control: the socket for orders to the servers.
+    """
+
+    hosts: str
+    control: str
+
+    def servers(self) -> Servers:
+        """Orders that don't freeze green threads."""
+        return Servers(self.control, socket_module=green_socket)
+
+
+@pytest.fixture(scope="session")
+def ensemble() -> Iterator[Ensemble]:
+    """Three servers, from the first rung of the ladder that applies here."""
+    command = [sys.executable, "-m", "lab", "servers", "--servers", "3", "--json", "--until-stdin-closes"]
+    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as lab:
+        assert lab.stdin is not None
+        assert lab.stdout is not None
+        line = lab.stdout.readline()
+        assert line, "the laboratory did not start; it says why above"
+        started = json.loads(line)
+        yield Ensemble(started["zk_hosts"], started["control"])
+        lab.stdin.close()
+        lab.wait(60)
+
+
+@pytest.fixture
+def servers(ensemble: Ensemble) -> Iterator[Servers]:
+    """Orders to the servers; whatever the test did to them is mended."""
+    orders = ensemble.servers()
+    yield orders
+    orders.mend()
+
+
+class Place:
+    """A root of its own for one test, and whoever connects to it; all gone afterwards."""
+
+    def __init__(self, hosts: str) -> None:
+        self.hosts = hosts
+        self.chroot = f"/demos/test-{uuid.uuid4().hex[:8]}"
+        self._closing = ExitStack()
+
+    def open(self) -> None:
+        owner = zk.connect(self.hosts, session_timeout_s=10)
+        self._closing.callback(zk.disconnect, owner)
+        zk.ensure(owner, (self.chroot,), zk.Deadline(10))
+        self._closing.callback(lambda: remove(owner, self.chroot, zk.Deadline(15)))
+        prepare(self.client(), zk.Deadline(10))
+
+    def client(self, link: Link | None = None) -> Any:
+        """A session of its own, through ``link`` if one is given."""
+        hosts = link.hosts if link is not None else self.hosts
+        client = zk.connect(hosts, chroot=self.chroot, session_timeout_s=SESSION_S)
+        self._closing.callback(zk.disconnect, client)
+        return client
+
+    def link(self) -> Link:
+        """A link that can be cut."""
+        link = Link(self.hosts)
+        self._closing.callback(link.close)
+        return link
+
+    def started(self, role: Any) -> Any:
+        """``role``, started now and stopped at the end."""
+        role.start()
+        self._closing.callback(role.stop)
+        return role
+
+    def close(self) -> None:
+        self._closing.close()
+
+
+@pytest.fixture
+def place(ensemble: Ensemble) -> Iterator[Place]:
+    """A chroot with the roots in it, on three real servers."""
+    here = Place(ensemble.hosts)
+    try:
+        here.open()
+        yield here
+    finally:
+        here.close()
+
+
+def eventually(look: Callable[[], Any], timeout_s: float = 15.0, what: str = "") -> Any:
+    """Wait until ``look()`` is true and return it; on failure, show what it was last."""
+
+    deadline = zk.Deadline(timeout_s)
+    while True:
+        last = look()
+        if last:
+            return last
+        if deadline.passed:
+            pytest.fail(f"not within {timeout_s:g} s{': ' + what if what else ''}; last seen: {last!r}")
+        eventlet.sleep(0.02)
