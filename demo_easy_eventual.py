@@ -60,8 +60,10 @@ def opening(stage: Stage) -> None:
     for name in [f"replica-{number}" for number in range(1, REPLICAS + 1)]:
         stage.bring(name, partial(replica, stage, name))
     settle(stage)
-    stage.story.say("each has a session of its own on a link of its own, and its own copy of")
-    stage.story.say(f"/config/mapreduce_params: {shown(stage)}")
+    stage.story.say(
+        "each has a session of its own on a link of its own, and its own copy of /config/mapreduce_params: "
+        f"{shown(stage)}"
+    )
     stage.story.say(f"sessions of {stage.options.session_timeout_s:g} s; seed {stage.options.seed}")
     stage.story.look_with(f"zkCli.sh get {stage.chroot}/config/mapreduce_params")
 
@@ -140,8 +142,10 @@ def a_cut_replica(stage: Stage) -> None:
     stage.rest(stage.options.session_timeout_s * 1.5)
     observe(stage, victim.name, role(victim).copy)
     stage.story.say(f"{victim.name} is cut; the master publishes chunk_size={size}; four replicas have it")
-    stage.story.say(f"{victim.name} still answers {shown(stage, victim)}, and says that this may be")
-    stage.story.say(f"stale: it last heard from ZooKeeper {role(victim).silent_s:.1f} s ago")
+    stage.story.say(
+        f"{victim.name} still answers {shown(stage, victim)}, and says that this may be stale: "
+        f"it last heard from ZooKeeper {role(victim).silent_s:.1f} s ago"
+    )
     healed = time.monotonic()
     victim.heal()
     settle(stage)

@@ -2,9 +2,9 @@
 
 A participant connects to ``link.hosts`` instead of the servers, and its bytes pass through here. What it
 then sees is what a network does: while a link is *cut*, nothing passes, new connections hang, and what was
-under way is delivered after healing if both ends still wait for it (as TCP would), so a request may arrive
-late. A *down* link is a machine that has died: its connections break and new ones are refused. The server
-notices either one only by silence, and ends the session after its timeout.
+under way is delivered after healing, as TCP would, even if its sender has given up by then: so a request may
+arrive late. A *down* link is a machine that has died: its connections break and new ones end at once. The
+server ends the session only after its timeout, in either case.
 
 All of it runs in green threads of the caller's process (eventlet, no monkey patching).
 """
@@ -116,26 +116,30 @@ class Link:
         hand that thread the next connection's bytes. So others only break a connection, which wakes both.
         """
         self._sockets.add(client)
+        requests: Any = queue.LightQueue(_HELD_CHUNKS)
+        replies: Any = queue.LightQueue(_HELD_CHUNKS)
+        reader = self._threads.spawn(self._read, client, requests)
         self._requests.wait()  # while cut, the connection hangs as it does when its first packet is lost
-        upstream = None if self._down else _dial(server)
+        # Who has given up meanwhile has never reached the server.
+        upstream = None if self._down or reader.dead else _dial(server)
         if upstream is not None:
             self._sockets.add(upstream)
             client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            ways = [
-                self._threads.spawn(self._read, client, upstream, self._requests),
-                self._threads.spawn(self._read, upstream, client, self._replies),
+            others = [
+                self._threads.spawn(self._write, requests, upstream, self._requests),
+                self._threads.spawn(self._read, upstream, replies),
+                self._threads.spawn(self._write, replies, client, self._replies),
             ]
-            for way in ways:
-                way.wait()
+            for other in others:
+                other.wait()
             self._sockets.discard(upstream)
             upstream.close()
+        reader.kill()
         self._sockets.discard(client)
         client.close()
 
-    def _read(self, source: Any, sink: Any, gate: _Gate) -> None:
+    def _read(self, source: Any, held: Any) -> None:
         """Take bytes in on one side; what waits for the gate or the delay is held, up to a limit."""
-        held: Any = queue.LightQueue(_HELD_CHUNKS)
-        writer = self._threads.spawn(self._write, held, sink, gate)
         chunk = b"-"
         while chunk:
             try:
@@ -143,7 +147,6 @@ class Link:
             except OSError:
                 chunk = b""  # broken
             held.put((time.monotonic() + self._delay_s, chunk))
-        writer.wait()
 
     def _write(self, held: Any, sink: Any, gate: _Gate) -> None:
         """Let bytes out on the other side, in order, ``delay_s`` after they came, and none while shut."""

@@ -45,6 +45,9 @@ NO_ANSWER: tuple[type[Exception], ...] = (
     HandlerTimeout,
 )
 
+# What a rolled-back transaction answers for the operations that were not the cause.
+_CONSEQUENCES = (RolledBackError, RuntimeInconsistency)
+
 # A server drops the connection of who sends it a packet over jute.maxbuffer (1 MiB less one byte), which
 # looks like a lost connection. So sizes are checked before sending; 32 KiB are left for paths, the
 # transaction's other operations and their access lists.
@@ -103,9 +106,12 @@ def connect(
             max_tries=-1, delay=0.05, max_delay=_RECONNECT_DELAY_S, sleep_func=handler.sleep_func
         ),
     )
-    client.start_async().wait(deadline_s)
+    try:
+        client.start_async().wait(deadline_s)
+    finally:
+        if not client.connected:  # also when whoever waits here is killed
+            disconnect(client)
     if not client.connected:
-        disconnect(client)
         message = (
             f"ZooKeeper at {hosts} did not answer within {deadline_s:g} s: "
             "is it running? `make demo` starts one of its own, ZK_HOSTS=host:port names another"
@@ -115,8 +121,18 @@ def connect(
 
 
 def disconnect(client: Any) -> None:
-    """End the session in an orderly way if a server answers, and in any case within a few seconds."""
-    with eventlet.Timeout(_CLOSE_DEADLINE_S, False), suppress(WriterNotClosedException):
+    """End the session in an orderly way if a server answers, and in any case return within a few seconds.
+
+    Where nobody answers, kazoo's loop goes on until it notices, at most a session timeout, and is then tidied
+    up in the background. Interrupting it instead would leave its descriptors open.
+    """
+    closing = eventlet.spawn(_close, client)
+    with eventlet.Timeout(_CLOSE_DEADLINE_S, False):
+        closing.wait()
+
+
+def _close(client: Any) -> None:
+    with suppress(WriterNotClosedException):
         client.stop()
         client.close()
 
@@ -146,9 +162,11 @@ def commit(transaction: Any, deadline: Deadline) -> list[Any]:
 
 def committed(results: list[Any]) -> list[Any]:
     """``results`` of a transaction that went through; raises Rejected if it was rolled back."""
-    for index, result in enumerate(results):
-        if isinstance(result, Exception) and not isinstance(result, (RolledBackError, RuntimeInconsistency)):
-            raise Rejected(index, result)
+    failed = [index for index, result in enumerate(results) if isinstance(result, Exception)]
+    if failed:
+        causes = [index for index in failed if not isinstance(results[index], _CONSEQUENCES)]
+        index = (causes or failed)[0]
+        raise Rejected(index, results[index])
     return results
 
 
@@ -187,8 +205,8 @@ def session_id(client: Any) -> int | None:
 def wait_connected(client: Any, deadline: Deadline) -> bool:
     """Wait until the client is connected, or the deadline; says whether it is."""
     while not client.connected and not deadline.passed:
-        # kazoo's event object is replaced by nothing and set on every connection: no polling needed.
-        client._live.wait(min(deadline.left_s, 1.0))  # noqa: SLF001 (start_async() returns this very event)
+        # The event that start_async() returned: kazoo sets it whenever it is connected.
+        client._live.wait(min(deadline.left_s, 1.0))  # noqa: SLF001
     return bool(client.connected)
 
 

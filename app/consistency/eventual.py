@@ -31,7 +31,7 @@ from kazoo.recipe.watchers import DataWatch
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, TypeAdapter, ValidationError
 
 from app import paths, zk
-from app.errors import InDoubt, NotUnderstood
+from app.errors import InDoubt, NotUnderstood, Refused
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +41,8 @@ INITIAL = {"chunk_size": 1024}
 REFRESH_S = 30.0
 # One read of the configuration; a server that takes longer counts as silent.
 _READ_DEADLINE_S = 2.0
+# How long starting a copy waits for its first value: a sync, and a read.
+_START_S = 2 * _READ_DEADLINE_S
 
 
 class Parameters(BaseModel):
@@ -130,24 +132,26 @@ class ConfigReplica:
         self._copy = Copy()
         self._heard_at = time.monotonic()
         self._threads: list[Any] = []
+        self._running = False
+        self._announced: int | None = None  # the version that our znode tells, as far as we know
         self._to_announce: Any = queue.LightQueue()
-        self._wake: Any = queue.LightQueue()
+        self._to_refresh: Any = queue.LightQueue()
         self.applied_at = time.monotonic()  # when the copy was last replaced; seconds, this process's clock
         self.rejected: str | None = None  # why the newest value was not applied, if it wasn't
         self.resets = 0  # how often the store had lost its history
 
     def start(self) -> None:
-        self._threads = [eventlet.spawn(self._announce), eventlet.spawn(self._refresh)]
+        """Begin; returns with the first copy, or without one where ZooKeeper is slow to answer."""
+        self._running = True
         self._client.add_listener(self._on_state)
-        try:
-            # A copy without a memory starts from what is current, not from what a follower that lags has.
-            zk.wait(self._client.sync_async(paths.CONFIG), zk.Deadline(_READ_DEADLINE_S))
-        except zk.NO_ANSWER as error:
-            log.info("%s: started unsynchronised: %r", self._node, error)
-        # DataWatch calls us on start, on every change, and after every reconnect.
-        DataWatch(self._client, paths.CONFIG, self.hear)
+        watching = eventlet.spawn(self._watch)
+        self._threads = [watching, eventlet.spawn(self._announce), eventlet.spawn(self._refresh)]
+        with eventlet.Timeout(_START_S, False):
+            watching.wait()
 
     def stop(self) -> None:
+        """Apply and announce nothing more. The client, and so the znode, is the caller's to end."""
+        self._running = False
         self._client.remove_listener(self._on_state)
         for thread in self._threads:
             thread.kill()
@@ -165,8 +169,24 @@ class ConfigReplica:
         """
         return time.monotonic() - self._heard_at
 
+    def _watch(self) -> None:
+        try:
+            # A copy without a memory starts from what is current, not from what a follower that lags has.
+            zk.wait(self._client.sync_async(paths.CONFIG), zk.Deadline(_READ_DEADLINE_S))
+        except zk.NO_ANSWER as error:
+            log.info("%s: started unsynchronised: %r", self._node, error)
+        # DataWatch calls us on start, on every change, and after every reconnect. It waits for its first
+        # answer for as long as that takes: therefore this green thread, which stop() ends.
+        DataWatch(self._client, paths.CONFIG, self._on_data)
+
+    def _on_data(self, data: bytes | None, stat: Any, event: Any = None) -> bool:
+        """What DataWatch calls; False ends it."""
+        if self._running:
+            self.hear(data, stat, event)
+        return self._running
+
     def hear(self, data: bytes | None, stat: Any, event: Any = None) -> None:
-        """What DataWatch calls. Applies the value if it is newer and valid; never raises, never blocks."""
+        """Take what DataWatch brings: apply it if it is newer and valid. Never raises, never blocks."""
         del event
         self._heard_at = time.monotonic()
         if data is None or stat is None:
@@ -185,39 +205,43 @@ class ConfigReplica:
         self.rejected = None
         self._copy = newer(self._copy, Copy(mzxid, value))
         self.applied_at = time.monotonic()
-        self._on_apply(self._copy)
-        self._to_announce.put(self._copy)
+        self._to_announce.put(None)
+        try:
+            self._on_apply(self._copy)
+        except Exception:
+            # Raised further it would cost the DataWatch this update, and end the safety net.
+            log.exception("%s: on_apply failed", self._node)
 
     def _on_state(self, state: str) -> None:
         # Called on kazoo's own loop: only note it. A new session has lost our ephemeral node.
         if state == KazooState.CONNECTED:
-            self._to_announce.put(self._copy)
-            self._wake.put(None)
+            self._announced = None
+            self._to_announce.put(None)
+            self._to_refresh.put(None)
 
     def _refresh(self) -> None:
         """The safety net: read it ourselves, now and then and after every reconnect."""
         while True:
             with suppress(queue.Empty):
-                self._wake.get(timeout=zk.jittered(self._refresh_s))
+                self._to_refresh.get(timeout=zk.jittered(self._refresh_s))
             if self._client.connected:
                 try:
                     self.refresh()
                 except zk.NO_ANSWER as error:
                     log.info("%s: no answer to a refresh: %r", self._node, error)
+            if self._announced != self._copy.mzxid:
+                self._to_announce.put(None)
 
     def refresh(self) -> None:
         """Read what the store has now. Raises one of zk.NO_ANSWER."""
         deadline = zk.Deadline(_READ_DEADLINE_S)
-        found = zk.get(self._client, paths.CONFIG, deadline)
-        if found is None:
-            return
-        data, stat = found
-        if stat.mzxid < self._copy.mzxid:
+        data, stat = zk.get(self._client, paths.CONFIG, deadline) or (None, None)
+        if stat and stat.mzxid < self._copy.mzxid:
             # A follower may lag, and after sync() it doesn't. If the store is still behind what it has
             # told us, it has lost its history: then, and only then, an older zxid is the truth.
             zk.wait(self._client.sync_async(paths.CONFIG), deadline)
-            data, stat = zk.wait(self._client.get_async(paths.CONFIG), deadline)
-            if stat.mzxid < self._copy.mzxid:
+            data, stat = zk.get(self._client, paths.CONFIG, deadline) or (None, None)
+            if stat and stat.mzxid < self._copy.mzxid:
                 self.resets += 1
                 log.warning(
                     "%s: the store was reset (zxid %#x < %#x)", self._node, stat.mzxid, self._copy.mzxid
@@ -228,13 +252,15 @@ class ConfigReplica:
     def _announce(self) -> None:
         """Publish which version we have applied, so that anyone can see who has converged."""
         while True:
-            copy = self._to_announce.get()
+            self._to_announce.get()
             while not self._to_announce.empty():
-                copy = self._to_announce.get()
+                self._to_announce.get()
+            copy = self._copy
             try:
                 put_ephemeral(self._client, self._node, _applied(copy))
+                self._announced = copy.mzxid
             except zk.NO_ANSWER as error:
-                log.info("%s: not announced yet (%r); again on reconnect", self._node, error)
+                log.info("%s: not announced yet (%r): again on reconnect or refresh", self._node, error)
 
 
 def _applied(copy: Copy) -> bytes:
@@ -245,25 +271,24 @@ def put_ephemeral(client: Any, path: str, data: bytes) -> None:
     """Set this session's ephemeral znode, creating it if need be. Raises one of zk.NO_ANSWER."""
     deadline = zk.Deadline(_READ_DEADLINE_S)
     session = zk.session_id(client)
-    try:
+    with suppress(NoNodeError):
         stat = zk.wait(client.set_async(path, data), deadline)
-    except NoNodeError:
-        with suppress(NodeExistsError):
-            zk.wait(client.create_async(path, data, ephemeral=True, makepath=True), deadline)
-        return
-    if stat.ephemeralOwner != session:
+        if stat.ephemeralOwner == session:
+            return
         # Left by our former session, and about to vanish with it: make it ours.
-        with suppress(NoNodeError, NodeExistsError):
-            zk.wait(client.delete_async(path), deadline)
-            zk.wait(client.create_async(path, data, ephemeral=True), deadline)
+        zk.wait(client.delete_async(path), deadline)
+    with suppress(NodeExistsError):
+        zk.wait(client.create_async(path, data, ephemeral=True, makepath=True), deadline)
 
 
 def current_zxid(client: Any) -> int:
-    """The version that the store holds now: what every copy will hold. Raises one of zk.NO_ANSWER."""
+    """The version that the store holds now: what every copy will hold. Raises one of zk.NO_ANSWER.
+
+    -1 where nobody has published anything yet, as in a copy that holds nothing.
+    """
     deadline = zk.Deadline(_READ_DEADLINE_S)
     zk.wait(client.sync_async(paths.CONFIG), deadline)
-    mzxid: int = zk.wait(client.get_async(paths.CONFIG), deadline)[1].mzxid
-    return mzxid
+    return _read(client, deadline)[2]
 
 
 # --- publishing -----------------------------------------------------------------------------------------
@@ -285,14 +310,15 @@ def publish(client: Any, change: Mapping[str, JsonValue], *, timeout_s: float = 
 
     Raises:
         NotUnderstood: the result would not be a valid configuration; nothing was written.
-        Refused: it is too large for a znode; nothing was written.
-        InDoubt: ZooKeeper didn't answer within ``timeout_s`` seconds, or later writes hide whether ours was
-            among them.
+        Refused: it is too large for a znode, or ZooKeeper was silent for ``timeout_s`` seconds before
+            anything was sent to be written; nothing was written.
+        InDoubt: ZooKeeper didn't answer a write within ``timeout_s`` seconds, or later writes hide whether
+            ours was among them.
     """
     deadline = zk.Deadline(timeout_s)
-    unanswered: _Sent | None = None
-    sending: _Sent | None = None
+    unanswered: _Sent | None = None  # a write that may have happened, or may happen yet
     while True:
+        sending = unanswered
         try:
             data, version, mzxid = _read(client, deadline)
             if unanswered:
@@ -301,19 +327,18 @@ def publish(client: Any, change: Mapping[str, JsonValue], *, timeout_s: float = 
                     return Copy(mzxid, parse(data))
                 if happened is None:
                     raise _doubt(change)
-                if version > unanswered.expected:
-                    unanswered = None  # another write took its place: ours can never happen now
+            # Where nothing has changed this is the same write again. Where something has, ours lost the race
+            # and can never happen now: it is merged into what the winner wrote.
             sending = _Sent(version, encoded(merged(_current(data), change)))
-            if unanswered != sending:
-                unanswered = None
             stat = _write(client, sending, deadline)
             return Copy(stat.mzxid, parse(sending.data))
         except (BadVersionError, NodeExistsError, NoNodeError):
-            sending = unanswered  # somebody was first: another publisher, or our own set, arriving late
+            # Somebody was first: another publisher, or our own unanswered write, arriving late.
+            unanswered = unanswered if unanswered == sending else None
         except zk.NO_ANSWER as error:
             unanswered = sending
             if deadline.passed or not zk.wait_connected(client, deadline):
-                raise _doubt(change) from error
+                raise _doubt(change) if unanswered else _never_sent(change) from error
 
 
 def _read(client: Any, deadline: zk.Deadline) -> tuple[bytes, int, int]:
@@ -338,9 +363,15 @@ def _current(data: bytes) -> dict[str, JsonValue]:
 
 
 def encoded(value: Mapping[str, JsonValue]) -> bytes:
-    """The znode's bytes. Raises NotUnderstood or Refused: what can't be read is never written."""
-    data = _JSON_OBJECT.dump_json(dict(value))
-    parse(data)
+    """The znode's bytes. Raises NotUnderstood or Refused: what can't be read back is never written."""
+    try:
+        data = _JSON_OBJECT.dump_json(dict(value))
+    except ValueError as error:
+        message = f"no valid configuration: {str(error).splitlines()[0]}"
+        raise NotUnderstood(message) from error
+    if parse(data) != value:
+        message = "no valid configuration: JSON has no NaN or infinity, and would keep null instead"
+        raise NotUnderstood(message)
     zk.check_size(data, "a configuration")
     return data
 
@@ -348,3 +379,7 @@ def encoded(value: Mapping[str, JsonValue]) -> bytes:
 def _doubt(change: Mapping[str, JsonValue]) -> InDoubt:
     message = f"no answer whether {dict(change)} was published: read the configuration, then publish again"
     return InDoubt(message, ask_again=dict(change))
+
+
+def _never_sent(change: Mapping[str, JsonValue]) -> Refused:
+    return Refused(f"ZooKeeper didn't answer, so {dict(change)} was not even sent: publish again later")

@@ -41,8 +41,8 @@ N, W, R = 5, 3, 3
 # A replica that hasn't answered after this is not waited for alone: the rest are asked too. Some ten times
 # a usual answer, so that it costs nothing while all is well.
 _HEDGE_S = 0.05
-# A replica that owes this many answers is not asked again before it gives one: nothing piles up unbounded.
-_MOST_OWED = 32
+# Green threads that may wait for answers at once; each ends at its call's deadline, so few ever do.
+_MOST_WAITING = 10_000
 
 
 # --- decisions: pure functions over values --------------------------------------------------------------
@@ -162,14 +162,6 @@ class Seen:
     znode_version: int
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
-    """What one replica did in one round, as the rounds put it on the wire."""
-
-    index: int
-    result: Seen | Offline | Silent
-
-
 class Register:
     """One client's view of a replicated value.
 
@@ -198,9 +190,9 @@ class Register:
         self._timeout_s = timeout_s
         self._choose = choose or random.Random()
         self._on_ack = on_ack
-        self._owing: dict[int, int] = dict.fromkeys(range(1, quorum.n + 1), 0)
-        # Green threads that outlive their call: a slow replica's answer, which nobody waits for any more.
-        self._pool = eventlet.GreenPool(size=_MOST_OWED * quorum.n)
+        self._owing = dict.fromkeys(range(1, quorum.n + 1), 0)  # replica -> answers that have yet to come
+        # Its green threads may outlive a call: a slow replica's answer, which nobody waits for any more.
+        self._pool = eventlet.GreenPool(_MOST_WAITING)
 
     def create(self) -> None:
         """Make the object, unless it exists: all N replicas at once, unwritten."""
@@ -235,11 +227,14 @@ class Register:
         # R answers give the counter; W of them show that the write can succeed at all.
         seen = self._ask(max(self._quorum.r, self._quorum.w), deadline)
         version = next_version((answer.held for answer in seen.values()), uuid.uuid4().hex[:12])
-        self._spread(Held(version, value), seen, deadline)
+        self._spread(Held(version, value), seen, deadline, first=True)
         return version
 
     def roll_forward(self, held: Held) -> Version:
-        """Bring an in-doubt write to W replicas: the same value under the same version, never a new one."""
+        """Bring an in-doubt write to W replicas: the same value under the same version, never a new one.
+
+        Raises InDoubt, and never Refused: nobody can tell that the first attempt did nothing.
+        """
         self._spread(held, {}, zk.Deadline(self._timeout_s))
         return held.version
 
@@ -257,27 +252,36 @@ class Register:
         reports: Any = queue.LightQueue()
         self._each(asked, reports, lambda index: self._look(index, deadline))
         answers: dict[int, Seen] = {}
-        missing: dict[int, Offline | Silent] = {}
+        offline = 0
         while len(answers) < need:
-            if len(missing) > self._quorum.n - need:
-                raise self._too_few(need, answers, missing)
+            if self._quorum.n - offline < need or deadline.passed:
+                message = (
+                    f"{len(answers)} of {self._quorum.n} replicas answered, {need} are needed "
+                    f"({offline} offline); nothing was changed"
+                )
+                raise TooFewReplicas(message)
             try:
-                report = reports.get(timeout=min(_HEDGE_S, deadline.left_s) if spare else deadline.left_s)
+                index, result = reports.get(
+                    timeout=min(_HEDGE_S, deadline.left_s) if spare else deadline.left_s
+                )
             except queue.Empty:
-                report = None
-            if report and isinstance(report.result, Seen):
-                answers[report.index] = report.result
-                continue
-            if report:
-                missing[report.index] = report.result
-            elif deadline.passed:
-                raise self._too_few(need, answers, missing)
+                pass
+            else:
+                if isinstance(result, Seen):
+                    answers[index] = result
+                    continue
+                offline += 1
             self._each(spare, reports, lambda index: self._look(index, deadline))
             spare = []
         return answers
 
-    def _spread(self, held: Held, seen: Mapping[int, Seen], deadline: zk.Deadline) -> None:
-        """Have W replicas hold something at least as new as ``held``, or raise Refused or InDoubt."""
+    def _spread(
+        self, held: Held, seen: Mapping[int, Seen], deadline: zk.Deadline, *, first: bool = False
+    ) -> None:
+        """Have W replicas hold something at least as new as ``held``; else raise InDoubt.
+
+        On the ``first`` attempt with a version, it raises TooFewReplicas if provably no replica stored it.
+        """
         have = holders({index: answer.held for index, answer in seen.items()}, held.version)
         todo = [index for index in range(1, self._quorum.n + 1) if index not in have]
         reports: Any = queue.LightQueue()
@@ -287,20 +291,18 @@ class Register:
             if len(have) >= self._quorum.w:
                 return
             try:
-                report = reports.get(timeout=deadline.left_s)
+                index, result = reports.get(timeout=deadline.left_s)
             except queue.Empty:
                 break
-            if isinstance(report.result, Seen):
-                have.add(report.index)
-                self._on_ack(held.version, report.index)
-            elif isinstance(report.result, Offline):
+            if isinstance(result, Seen):
+                have.add(index)
+                self._on_ack(held.version, index)
+            elif isinstance(result, Offline):
                 offline += 1
         if len(have) >= self._quorum.w:
             return
-        if not have and offline == self._quorum.n:
-            message = (
-                f"all {self._quorum.n} replicas went offline before the first store: nothing was written"
-            )
+        if first and offline == self._quorum.n:
+            message = f"all {offline} replicas went offline before the first store: nothing was written"
             raise TooFewReplicas(message)
         listed = ", ".join(str(index) for index in sorted(have)) or "none that answered"
         message = (
@@ -309,27 +311,24 @@ class Register:
         raise InDoubt(message, ask_again=held, holders=sorted(have))
 
     def _each(self, indices: Iterable[int], reports: Any, act: Callable[[int], Any]) -> None:
-        """Do ``act`` for each replica in a green thread of its own; the results come through ``reports``."""
+        """Do ``act`` for each replica in a green thread of its own; ``reports`` gets (replica, result)."""
 
         def one(index: int) -> None:
             try:
-                reports.put(Report(index, act(index)))
+                reports.put((index, act(index)))
             finally:
                 self._owing[index] -= 1
 
         for index in indices:
-            if self._owing[index] < _MOST_OWED:
-                self._owing[index] += 1
-                self._pool.spawn_n(one, index)
-            else:
-                reports.put(Report(index, Offline(f"it owes {_MOST_OWED} answers; nothing was sent")))
+            self._owing[index] += 1
+            self._pool.spawn_n(one, index)
 
-    def _look(self, index: int, deadline: zk.Deadline) -> Seen | Offline | Silent:
+    def _look(self, index: int, deadline: zk.Deadline) -> Seen | Offline:
         """What one replica holds; a lost connection is waited for, since asking again changes nothing."""
         found: Found | Offline | Silent = Silent()
         while isinstance(found, Silent):
             if not self._replicas.reconnected(index, deadline):
-                return Offline("no connection to it")
+                return Offline("no connection to it in time")
             found = self._replicas.read(index, deadline)
         if isinstance(found, Offline):
             return found
@@ -367,12 +366,3 @@ class Register:
         order = list(self._owing)
         self._choose.shuffle(order)
         return sorted(order, key=lambda index: self._owing[index] > 0)
-
-    def _too_few(
-        self, need: int, answers: Mapping[int, Seen], missing: Mapping[int, Offline | Silent]
-    ) -> TooFewReplicas:
-        offline = sum(isinstance(what, Offline) for what in missing.values())
-        return TooFewReplicas(
-            f"{len(answers)} of {self._quorum.n} replicas answered, {need} are needed "
-            f"({offline} offline, {self._quorum.n - len(answers) - offline} silent); nothing was changed"
-        )

@@ -65,7 +65,7 @@ class Replicas:
 
     def create(self, initial: bytes, deadline: zk.Deadline) -> None:
         """Create all N at once, unless the object exists. Raises InDoubt."""
-        client = self._clients[0]
+        client = next((client for client in self._clients if client.connected), self._clients[0])
         creation = client.transaction()
         creation.create(paths.object_root(self.object_id))
         for index in range(1, len(self) + 1):
@@ -176,7 +176,7 @@ class ReplicaHost:
         found = zk.get(self._client, self._path, deadline, watch=self._wake.put)
         if found is None:
             self._wake.put(None)  # gone since: try again
-        elif found[0] == self._name and found[1].ephemeralOwner != zk.session_id(self._client):
+        elif found[0] == self._name and zk.session_id(self._client) not in (None, found[1].ephemeralOwner):
             # Our own former life's, whose session has yet to run out; we are its only heir.
             with suppress(NoNodeError):
                 zk.wait(self._client.delete_async(self._path, version=found[1].version), deadline)

@@ -6,6 +6,7 @@ process: it takes its orders as JSON on the command line and prints its history.
 """
 
 import json
+import logging
 import os
 import random
 import sys
@@ -146,6 +147,11 @@ class RegisterClient:
         unique = value or f"{self._name}-{self._written}"
         recorded_write(self._recorder, self._name, self._key, unique, lambda: self._write(unique))
 
+    def close(self) -> None:
+        """Leave nothing behind: a full register may still be bringing slow replicas up to date."""
+        if isinstance(self._register, Register):
+            self._register.close()
+
     def read(self) -> Value:
         return recorded_read(self._recorder, self._name, self._key, self._read)
 
@@ -202,8 +208,10 @@ def _client_process(load: RegisterLoad) -> None:
 
     crowd(load.clients, load.operations, act, choose)
     recorder.close()
-    for client in reach:
-        zk.disconnect(client)
+    for one in clients.values():
+        one.close()
+    for session in reach:
+        zk.disconnect(session)
 
 
 def _end_with_parent() -> None:
@@ -213,6 +221,7 @@ def _end_with_parent() -> None:
 
 
 def _main() -> None:
+    logging.basicConfig(level=os.environ.get("LOGLEVEL", "CRITICAL").upper(), format="%(name)s: %(message)s")
     eventlet.spawn(_end_with_parent)
     _client_process(RegisterLoad(**json.loads(sys.argv[1])))
     sys.stdout.flush()

@@ -20,8 +20,7 @@ from app.errors import Unreachable
 
 log = logging.getLogger(__name__)
 
-# Between two orders to participants, and how long a server stays hurt; in seconds.
-_PAUSE_S = (0.15, 0.6)
+# Between two harms to servers, and how long each lasts; in seconds.
 _SERVER_REST_S = (2.0, 4.0)
 _SERVER_HURT_S = (0.5, 1.5)
 _SLOW_S = 0.1
@@ -31,12 +30,16 @@ _SLOW_S = 0.1
 def nemesis(
     participants: Sequence[Participant],
     at_most: int,
+    every_s: tuple[float, float],
     servers: Servers | None,
     choose: random.Random,
     recorder: Recorder,
 ) -> Iterator[None]:
-    """Harm at most ``at_most`` participants and one server at a time, until the block ends; then heal all."""
-    threads = [eventlet.spawn(_torment, participants, at_most, choose)]
+    """Harm at most ``at_most`` participants and one server at a time, until the block ends; then heal all.
+
+    ``every_s``: least and most seconds between two orders to participants.
+    """
+    threads = [eventlet.spawn(_torment, participants, at_most, every_s, choose)]
     if servers is not None:
         threads.append(eventlet.spawn(_torment_servers, servers, choose, recorder))
     try:
@@ -51,9 +54,11 @@ def nemesis(
             participant.heal()
 
 
-def _torment(participants: Sequence[Participant], at_most: int, choose: random.Random) -> None:
+def _torment(
+    participants: Sequence[Participant], at_most: int, every_s: tuple[float, float], choose: random.Random
+) -> None:
     while at_most:
-        eventlet.sleep(choose.uniform(*_PAUSE_S))
+        eventlet.sleep(choose.uniform(*every_s))
         hurt = [participant for participant in participants if participant.state != "up"]
         whole = [participant for participant in participants if participant.state == "up"]
         try:

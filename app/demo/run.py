@@ -83,6 +83,10 @@ class Run:
                 self._hold()
             except zk.NO_ANSWER as error:
                 log.info("%s: %r", self.chroot, error)
+            except NoNodeError:
+                # Away for so long that another run has swept it.
+                log.warning("%s is gone", self.chroot)
+                return
 
     def _hold(self) -> None:
         """Touch the root, and own it: again with every new session."""
@@ -114,8 +118,6 @@ def remove(client: Any, root: str, deadline: zk.Deadline) -> None:
             doomed = _tree(client, root, deadline)
             asked = [client.delete_async(path) for path in reversed(doomed)]
             left = sum(not _is_gone(result, deadline) for result in asked)
-        except NoNodeError:
-            continue  # somebody else removes it too
         except zk.NO_ANSWER:
             if not zk.wait_connected(client, deadline) or deadline.passed:
                 raise

@@ -13,15 +13,16 @@ import eventlet
 from eventlet import event
 from eventlet.green import socket as green_socket
 
-from app import zk
+from app import paths, zk
 from app.checker.history import History, Recorder, Value
 from app.demo.nemesis import nemesis
 from app.demo.options import Options
 from app.demo.participants import Participant, Role
 from app.demo.recording import NOT_A_RESULT, recorded_write
-from app.demo.run import Run
+from app.demo.run import Run, remove
 from app.demo.servers import Servers
 from app.demo.story import Story
+from app.errors import InDoubt
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +30,8 @@ log = logging.getLogger(__name__)
 LOST_AFTER_S = 30.0
 # An act that ZooKeeper's absence has spoilt is played again, with new values, so often.
 _TAKES = 3
+# What nobody tells of (a link's state, a session's) is looked at this often, in seconds.
+_GLANCE_S = 0.05
 
 
 class Stage:
@@ -69,25 +72,49 @@ class Stage:
         self._unique = 0
         self.protocol = "full"
 
-    def bring(self, name: str, roles: Callable[[Any], list[Role]]) -> Participant:
-        """A new participant, started, and ended with the run."""
+    def bring(self, name: str, roles: Callable[[Any], list[Role]], root: str = "") -> Participant:
+        """A new participant, started, and ended with the run; below ``root`` if it lives apart."""
         participant = Participant(
-            name, self.hosts, self.chroot, self.options.session_timeout_s, roles, self.recorder
+            name, self.hosts, self.chroot + root, self.options.session_timeout_s, roles, self.recorder
         )
         self._closing.callback(participant.close)
         self.participants.append(participant)
         participant.start()
         return participant
 
-    def session(self, participant: Participant | None = None) -> Any:
+    def dismiss(self, participant: Participant) -> None:
+        """It has played its part: ended now, and nobody's victim any more."""
+        self.participants.remove(participant)
+        participant.close()
+
+    def apart(self, root: str) -> None:
+        """Make an empty corner below the run's root, for those who live by other rules."""
+        deadline = zk.Deadline(10)
+        remove(self.client, root, deadline)
+        zk.ensure(self.client, tuple(root + path for path in paths.ROOTS), deadline)
+
+    def peek(self, path: str) -> str:
+        """A znode's text as it is now, for the screen."""
+        found = zk.get(self.client, path, zk.Deadline(5))
+        return found[0].decode(errors="replace") if found else "(nothing)"
+
+    def wipe(self, path: str) -> None:
+        """Empty a znode, so that what is read afterwards can't come from there."""
+        zk.wait(self.client.set_async(path, b""), zk.Deadline(5))
+
+    def session(self, participant: Participant | None = None, root: str = "") -> Any:
         """Another session, on ``participant``'s link or on none; ended with the run."""
         if participant is not None:
             client = participant.connect()
         else:
             timeout_s = self.options.session_timeout_s
-            client = zk.connect(self.hosts, chroot=self.chroot, session_timeout_s=timeout_s)
+            client = zk.connect(self.hosts, chroot=self.chroot + root, session_timeout_s=timeout_s)
         self._closing.callback(zk.disconnect, client)
         return client
+
+    def at_the_end(self, action: Callable[[], object]) -> None:
+        """Do this when the run ends, however it ends."""
+        self._closing.callback(action)
 
     def tell(self, *_: object) -> None:
         """Something has happened that somebody may be waiting for."""
@@ -98,8 +125,14 @@ class Stage:
         """Wait until ``condition`` holds, looking again whenever somebody tells; says whether it does."""
         deadline = zk.Deadline(timeout_s)
         while not condition() and not deadline.passed:
-            self._happened.wait(timeout=deadline.left_s)
+            self._happened.wait(timeout=min(deadline.left_s, _GLANCE_S))
         return condition()
+
+    def require(self, condition: Callable[[], bool], what: str, timeout_s: float = 10.0) -> None:
+        """Wait until ``condition`` holds. Raises InDoubt if it doesn't come to."""
+        if not self.until(condition, timeout_s):
+            message = f"waited {timeout_s:g} s in vain until {what}"
+            raise InDoubt(message)
 
     def together(self, *actions: Callable[[], object]) -> list[object]:
         """Do all of them at the same time; their results, or the first error when all have ended."""
@@ -111,13 +144,17 @@ class Stage:
         eventlet.sleep(seconds)
 
     @contextmanager
-    def faults(self, at_most: int) -> Iterator[None]:
+    def faults(self, at_most: int, every_s: tuple[float, float] = (0.15, 0.6)) -> Iterator[None]:
         """Random faults, if asked for, to at most so many participants at once; healed at the end."""
         if self.options.faults == "none":
             yield
         else:
-            with nemesis(self.participants, at_most, self.servers, self.choose, self.recorder):
+            with nemesis(self.participants, at_most, every_s, self.servers, self.choose, self.recorder):
                 yield
+
+    def unique(self, prefix: str) -> str:
+        """A text that nobody has written before."""
+        return f"{prefix}-{self.fresh() - 3000}"
 
     def fresh(self) -> int:
         """A number that nobody has written before: unique values make a history decidable."""

@@ -1,0 +1,127 @@
+"""The hard demo's cast: hosts of one replica each, and a way to each replica through its host's link."""
+
+from functools import partial
+from typing import Any
+
+from app import paths, zk
+from app.consistency.quorum import Quorum, Register, Version, decode
+from app.consistency.replicas import ReplicaHost, Replicas
+from app.demo.load import RegisterLoad, run_register_load
+from app.demo.participants import Participant, Role
+from app.demo.stage import Stage
+from app.errors import NotUnderstood
+
+TIMEOUT_S = 2.0
+
+
+class Shelf:
+    """Hosts, links and sessions.
+
+    Attributes:
+        hosts: participant i hosts replica i (from 1), at place i - 1.
+        clients: a session to reach each replica, through its host's link; what the functions of the notes
+            take as ``client``.
+    """
+
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
+        self.quorum: Quorum = stage.options.quorum
+        self.hosts: list[Participant] = []
+        self.clients: list[Any] = []
+
+    def bring(self) -> None:
+        for index in range(1, self.quorum.n + 1):
+            host = self._stage.bring(f"host-{index}", partial(self._roles, index))
+            self.hosts.append(host)
+            self.clients.append(self._stage.session(host))
+        self.up()
+
+    def _roles(self, index: int, client: Any) -> list[Role]:
+        return [ReplicaHost(client, index, f"host-{index}")]
+
+    def replicas(self, object_id: str) -> Replicas:
+        return Replicas(object_id, self.clients)
+
+    def register(self, object_id: str, **options: Any) -> Register:
+        """The object, with this run's N, W and R."""
+        made = Register(
+            self.replicas(object_id), self.quorum, timeout_s=TIMEOUT_S, choose=self._stage.choose, **options
+        )
+        self._stage.at_the_end(made.close)
+        return made
+
+    # -- faults, to single hosts --
+
+    def die(self, *numbers: int) -> None:
+        """These hosts crash; returns when their replicas can't be reached."""
+        for number in numbers:
+            self.hosts[number - 1].crash()
+        self._stage.require(
+            lambda: not any(self.clients[number - 1].connected for number in numbers), "they are unreachable"
+        )
+
+    def up(self) -> None:
+        """Every host is whole again; returns when every replica is served and can be reached."""
+        self._stage.heal()
+        self._stage.require(
+            lambda: all(client.connected for client in self.clients), "every replica is reachable"
+        )
+        self._stage.require(lambda: self._served() == self.quorum.n, "every replica is served")
+
+    def only(self, *numbers: int) -> None:
+        """These hosts live, and no other does."""
+        self.up()
+        self.die(*(number for number in range(1, self.quorum.n + 1) if number not in numbers))
+
+    def _served(self) -> int:
+        names = zk.wait(self._stage.client.get_children_async(paths.HOSTS), zk.Deadline(2))
+        return sum(
+            host.client is not None and host.state == "up" and str(index) in names
+            for index, host in enumerate(self.hosts, 1)
+        )
+
+    # -- looking --
+
+    def holdings(self, object_id: str) -> list[tuple[str, ...]]:
+        """For the screen: (replica, version, value) of each, from the znodes themselves."""
+        return [(str(index), *self._holding(object_id, index)) for index in range(1, self.quorum.n + 1)]
+
+    def _holding(self, object_id: str, index: int) -> tuple[str, str]:
+        found = zk.get(self._stage.client, paths.replica(object_id, index), zk.Deadline(2))
+        if found is None:
+            return "lost", ""
+        try:
+            held = decode(found[0])
+        except NotUnderstood:
+            return f"znode version {found[1].version}", found[0].decode(errors="replace")
+        return shown(held.version), held.value.decode(errors="replace")
+
+    # -- load --
+
+    def load(self, object_id: str, protocol: str) -> None:
+        """The run's load, in processes of its own, taken into the history."""
+        options = self._stage.options
+        self._stage.include(
+            run_register_load(
+                RegisterLoad(
+                    links=[host.link.hosts for host in self.hosts],
+                    chroot=self._stage.chroot,
+                    object_id=object_id,
+                    key=self._stage.key(object_id),
+                    protocol=protocol,
+                    n=self.quorum.n,
+                    w=self.quorum.w,
+                    r=self.quorum.r,
+                    operations=options.operations,
+                    clients=options.clients,
+                    first=1,
+                    seed=options.seed,
+                    session_timeout_s=options.session_timeout_s,
+                    timeout_s=TIMEOUT_S,
+                )
+            )
+        )
+
+
+def shown(version: Version) -> str:
+    return f"({version.counter}, {version.writer[:4] or '-'})"

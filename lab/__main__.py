@@ -1,0 +1,187 @@
+"""python -m lab run | servers | demo | bench"""
+
+import argparse
+import importlib
+import importlib.util
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import takewhile
+from pathlib import Path
+from typing import NoReturn
+
+from lab import child, java_install
+from lab.control import control_socket
+from lab.ensemble import Ensemble, EnsembleError, UnavailableError
+from lab.guard import GuardedDirectory
+from lab.interrupts import Interrupted, Interrupts
+from lab.ladder import BACKENDS, print_to_stderr, start_ensemble
+
+UNREACHABLE = 3
+BAD_USAGE = 2
+WORST_FIRST = (130, 1, 2, 3, 4)  # interrupted, violated, bad usage, no ZooKeeper, in doubt
+TOP = Path(__file__).resolve().parent.parent
+DEMOS = {
+    "easy": "demo_easy_eventual.py",
+    "medium": "demo_medium_primary_backup.py",
+    "hard": "demo_hard_quorum.py",
+}
+
+Command = Callable[[argparse.Namespace, Interrupts], int]
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line; --help has the rest."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(BAD_USAGE, f"{self.prog}: {message} (--help says what there is)\n")
+
+
+def main(argv: Sequence[str]) -> int:
+    arguments, rest = _parser().parse_known_args(argv)
+    arguments.rest = rest
+    if rest and arguments.command is not demo:
+        _parser().error(f"unrecognized arguments: {' '.join(rest)}")
+    with Interrupts() as interrupts:
+        try:
+            status: int = arguments.command(arguments, interrupts)
+        except Interrupted as exc:
+            return exc.status
+        except EnsembleError as exc:
+            print_to_stderr(f"no ZooKeeper: {exc}")
+            return UNREACHABLE
+    return status
+
+
+def run(arguments: argparse.Namespace, interrupts: Interrupts) -> int:
+    """run a command on an ensemble (ZK_HOSTS and LAB_CONTROL in its environment); its status is ours"""
+    command = arguments.argv[1:] if arguments.argv[:1] == ["--"] else arguments.argv
+    if not command:
+        _parser().error("run what? python -m lab run -- COMMAND...")
+    if arguments.need_java:
+        _prepare_java(interrupts)
+    with _environment(arguments, interrupts) as environment:
+        return child.run(command, environment, interrupts)
+
+
+def demo(arguments: argparse.Namespace, interrupts: Interrupts) -> int:
+    """run the demos, or those named, one after another on one ensemble; the worst status is ours"""
+    names = list(takewhile(lambda word: not word.startswith("-"), arguments.rest))
+    options = arguments.rest[len(names) :]
+    if unknown := [name for name in names if name not in DEMOS]:
+        _parser().error(f"there is no demo {unknown[0]!r}, there are {', '.join(DEMOS)}")
+    statuses = set()
+    with _environment(arguments, interrupts) as environment:
+        for name in names or DEMOS:
+            command = [sys.executable, str(TOP / DEMOS[name]), *options]
+            statuses.add(child.run(command, environment, interrupts))
+            if interrupts.signum is not None:
+                raise Interrupted(interrupts.signum)
+    return next((status for status in WORST_FIRST if status in statuses), max(statuses))
+
+
+def servers(arguments: argparse.Namespace, interrupts: Interrupts) -> int:
+    """start an ensemble, say where it is, keep it until told to end"""
+    if arguments.until_stdin_closes:
+        interrupts.end_with_stdin()
+    with _laboratory(arguments, interrupts) as (ensemble, control):
+        print(_as_json(ensemble, control) if arguments.json else _as_shell(ensemble, control), flush=True)
+        try:
+            while True:
+                interrupts.sleep(3600)
+        except Interrupted:
+            return 0
+
+
+def bench(arguments: argparse.Namespace, interrupts: Interrupts) -> int:
+    """measure speed, as ratios to raw ZooKeeper calls"""
+    if importlib.util.find_spec("lab.bench") is None:
+        _parser().error("there is no lab/bench.py")
+    status: int = importlib.import_module("lab.bench").main()
+    return status
+
+
+def _prepare_java(interrupts: Interrupts) -> None:
+    """Some tests start servers with Java even where Docker is at hand; without it they are skipped."""
+    try:
+        java_install.find_or_install(print_to_stderr, interrupts.sleep)
+    except UnavailableError as exc:
+        print_to_stderr(f"going on without Java: {exc}")
+
+
+@contextmanager
+def _environment(arguments: argparse.Namespace, interrupts: Interrupts) -> Iterator[dict[str, str]]:
+    """What leads a command to ZooKeeper: ZK_HOSTS as it is, or an ensemble of its own."""
+    if hosts := os.environ.get("ZK_HOSTS"):
+        print_to_stderr(f"using the ZooKeeper that ZK_HOSTS names: {hosts}")
+        yield dict(os.environ)
+        return
+    with _laboratory(arguments, interrupts) as (ensemble, control):
+        yield {**os.environ, "ZK_HOSTS": ensemble.hosts, "LAB_CONTROL": str(control)}
+
+
+@contextmanager
+def _laboratory(arguments: argparse.Namespace, interrupts: Interrupts) -> Iterator[tuple[Ensemble, Path]]:
+    """An ensemble and its control socket. No signal can cut the way out short: see lab/interrupts.py."""
+    with GuardedDirectory() as den:
+        ensemble = start_ensemble(arguments.servers, arguments.backend, sleep=interrupts.sleep)
+        control = den.path / "control.sock"
+        try:
+            with control_socket(ensemble, control):
+                yield ensemble, control
+        finally:
+            ensemble.close()
+
+
+def _as_json(ensemble: Ensemble, control: Path) -> str:
+    rows = [
+        {"index": s.index, "pid": s.pid, "container": s.container, "hosts": s.hosts} for s in ensemble.servers
+    ]
+    whole = {
+        "zk_hosts": ensemble.hosts,
+        "control": str(control),
+        "backend": ensemble.backend,
+        "servers": rows,
+    }
+    return json.dumps(whole)
+
+
+def _as_shell(ensemble: Ensemble, control: Path) -> str:
+    return f"export ZK_HOSTS={ensemble.hosts} LAB_CONTROL={control}  # until Ctrl-C here"
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="python -m lab", description="One machine as a laboratory.", allow_abbrev=False)
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+
+    def add(command: Command, epilog: str | None = None) -> argparse.ArgumentParser:
+        name, text = command.__name__, command.__doc__
+        sub = commands.add_parser(name, help=text, description=text, epilog=epilog, allow_abbrev=False)
+        sub.set_defaults(command=command)
+        return sub
+
+    def add_with_ensemble(command: Command, epilog: str | None = None) -> argparse.ArgumentParser:
+        sub = add(command, epilog)
+        sub.add_argument(
+            "--servers", type=int, choices=range(1, 8), default=3, metavar="N", help="1 to 7 (3)"
+        )
+        sub.add_argument("--backend", choices=("auto", *BACKENDS), default="auto")
+        return sub
+
+    runs = add_with_ensemble(run)
+    runs.add_argument(
+        "--need-java", action="store_true", help="see to it, too, that Java can run ZooKeeper here"
+    )
+    runs.add_argument("argv", nargs=argparse.REMAINDER, metavar="-- COMMAND...")
+    lists = add_with_ensemble(servers)
+    lists.add_argument("--json", action="store_true", help="say where it is as one line of JSON")
+    lists.add_argument("--until-stdin-closes", action="store_true", help="end when standard input does, too")
+    add_with_ensemble(demo, f"Arguments: any of {', '.join(DEMOS)}, then options, which go to every demo.")
+    add(bench)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

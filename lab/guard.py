@@ -1,0 +1,65 @@
+"""A directory and processes that are gone with their supervisor, even if that is killed with SIGKILL.
+
+A small process of its own reads what it has to guard from a pipe. Nobody else holds the other end, so when
+the supervisor is gone, in whichever way, the pipe ends and the guard cleans up. (Linux has
+PR_SET_PDEATHSIG for this, but it dies with the *thread* that started a child, and a Mac has nothing.)
+"""
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+
+class GuardedDirectory:
+    """A temporary directory, for the length of a with statement, and the processes that live in it."""
+
+    def __enter__(self) -> Self:
+        self.path = Path(tempfile.mkdtemp(prefix="k8s-zk-lab-"))
+        # A session of its own: the Ctrl-C that ends the supervisor must not end the guard.
+        self._guard = subprocess.Popen(
+            [sys.executable, "-I", "-S", __file__, str(self.path)],
+            stdin=subprocess.PIPE,
+            start_new_session=True,
+            text=True,
+        )
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        self._guard.communicate(timeout=20)
+
+    def watch(self, pid: int) -> None:
+        self._tell(f"watch {pid}")
+
+    def forget(self, pid: int) -> None:
+        """It has ended and its number may be given to another."""
+        self._tell(f"forget {pid}")
+
+    def _tell(self, line: str) -> None:
+        if self._guard.stdin is not None:
+            with contextlib.suppress(BrokenPipeError):  # somebody killed the guard: go on without
+                self._guard.stdin.write(line + "\n")
+                self._guard.stdin.flush()
+
+
+def _keep_watch(directory: str) -> None:
+    watched: set[int] = set()
+    for line in sys.stdin:
+        verb, pid = line.split()
+        (watched.add if verb == "watch" else watched.discard)(int(pid))
+    for pid in watched:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    _keep_watch(sys.argv[1])

@@ -1,0 +1,43 @@
+"""`python -m lab demo`: which demos run, with which options, and which status counts."""
+
+import signal
+from pathlib import Path
+
+import pytest
+
+from lab import __main__ as command_line
+
+SCRIPT = """
+import sys
+with open({log!r}, "a") as log:
+    print({name!r}, sys.argv[1:], file=log)
+sys.exit({status})
+"""
+
+
+@pytest.fixture
+def log(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """Three demos that only note that they ran; easy is in doubt, medium is violated, hard held."""
+    log = tmp_path / "log"
+    for name, status in (("easy", 4), ("medium", 1), ("hard", 0)):
+        (tmp_path / f"{name}.py").write_text(SCRIPT.format(log=str(log), name=name, status=status))
+    demos = {name: str(tmp_path / f"{name}.py") for name in ("easy", "medium", "hard")}
+    monkeypatch.setattr(command_line, "DEMOS", demos)
+    monkeypatch.setenv("ZK_HOSTS", "nowhere:1")
+    return log
+
+
+def test_all_run_in_order_and_the_worst_status_counts(log: Path) -> None:
+    assert command_line.main(["demo"]) == 1
+    assert log.read_text() == "easy []\nmedium []\nhard []\n"
+
+
+def test_those_named_run_and_get_the_options(log: Path) -> None:
+    assert command_line.main(["demo", "hard", "easy", "--seed", "3", "--json"]) == 4
+    assert log.read_text() == "hard ['--seed', '3', '--json']\neasy ['--seed', '3', '--json']\n"
+
+
+def test_the_handlers_of_signals_are_as_before_afterwards(log: Path) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    assert command_line.main(["demo", "hard"]) == 0
+    assert signal.getsignal(signal.SIGTERM) is before
