@@ -15,7 +15,6 @@ from contextlib import suppress
 from typing import Any
 
 import eventlet
-from kazoo.client import KazooClient
 from kazoo.exceptions import (
     ConnectionClosedError,
     ConnectionLoss,
@@ -31,6 +30,7 @@ from kazoo.handlers.eventlet import SequentialEventletHandler
 from kazoo.handlers.eventlet import TimeoutError as HandlerTimeout
 from kazoo.retry import KazooRetry
 
+from app.connection import client_of
 from app.errors import Refused, Unreachable
 
 log = logging.getLogger(__name__)
@@ -98,7 +98,7 @@ def connect(
     """
     _check_names(hosts)
     handler = SequentialEventletHandler()
-    client = KazooClient(
+    client = client_of(
         hosts + chroot,
         timeout=session_timeout_s,
         handler=handler,

@@ -1,0 +1,45 @@
+"""kazoo's connection, with request numbers that never start again.
+
+kazoo 2.11 counts its requests (xid) from 1 on every new connection of a session, and matches replies by
+nothing else. After a session has moved to another server, ZooKeeper may deliver there the reply to a request
+of the *old* connection (ZOOKEEPER-2684). Seen here under paused and partitioned servers: usually the numbers
+then differ, kazoo raises RuntimeError, and the client is dead for good; if they happened to be equal, an old
+answer would pass for a new one. The Java client never counts again, and neither do we: a reply to no request
+of this connection breaks it, and what is pending is unknown, as after any lost connection.
+"""
+
+import logging
+from typing import Any
+
+from kazoo.client import KazooClient
+from kazoo.protocol.connection import ConnectionDropped, ConnectionHandler
+
+log = logging.getLogger(__name__)
+
+
+class _Connection(ConnectionHandler):  # type: ignore[misc] # kazoo has no annotations
+    _number = 0
+
+    @property
+    def _xid(self) -> int:
+        return self._number
+
+    @_xid.setter
+    def _xid(self, number: int | None) -> None:
+        if number:  # None and 0 are kazoo's "start again"
+            self._number = number
+
+    def _read_response(self, header: Any, buffer: Any, offset: int) -> Any:
+        pending = self.client._pending  # noqa: SLF001 (where kazoo itself takes the request from)
+        if not pending or pending[0][2] != header.xid:
+            log.info("a reply to request %s, which this connection has not sent", header.xid)
+            message = "reply to a request of an earlier connection"
+            raise ConnectionDropped(message)
+        return super()._read_response(header, buffer, offset)
+
+
+def client_of(hosts: str, **options: Any) -> Any:
+    """A KazooClient, not yet started, that counts its requests as it should; ``options`` are kazoo's."""
+    client = KazooClient(hosts, **options)
+    client._connection = _Connection(client, client._conn_retry.copy(), logger=client.logger)  # noqa: SLF001
+    return client
