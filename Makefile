@@ -10,11 +10,11 @@ export EVENTLET_NO_GREENDNS := yes
 help:   ## this list
 	@grep -hE '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 12
 
-demo: $(VENV)/ready   ## a real ZooKeeper ensemble and the three demos on it (OPTIONS="--step" passes options on)
+demo: $(VENV)/ready   ## a real ZooKeeper ensemble, and the three demos on it (OPTIONS="--step" is passed on)
 	@$(PY) -m lab demo $(OPTIONS)
 
-test: $(VENV)/ready   ## every test (needs a minute or ten; Docker tests are skipped, and counted, without an engine)
-	@$(PY) -m lab run --need-java -- $(PY) -m pytest $(PYTEST)
+test: $(VENV)/ready   ## every test, about twelve minutes; without a Docker engine its tests are skipped, and counted
+	@$(PY) -m pytest $(PYTEST)
 
 quick: $(VENV)/ready   ## unit tests and the three demos
 	@$(PY) -m pytest -q tests/unit

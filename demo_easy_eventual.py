@@ -14,7 +14,6 @@ file next. (van Steen & Tanenbaum, ch. 7.2; Terry et al., PDIS 1994; Shapiro et 
     python3 demo_easy_eventual.py [--step] [--protocol both|full|notes] [--help]
 """
 
-import sys
 import time
 from collections.abc import Sequence
 from functools import partial
@@ -27,7 +26,7 @@ from app.consistency.as_in_the_notes import BlindPublisher, overwrite
 from app.consistency.eventual import INITIAL, ConfigReplica, Copy, current_zxid, encoded, publish
 from app.demo.load import crowd
 from app.demo.participants import Participant, Role
-from app.demo.performance import Demo, main_of
+from app.demo.performance import Demo, leave, main_of
 from app.demo.stage import Stage
 from app.errors import InDoubt, NotUnderstood
 
@@ -260,4 +259,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

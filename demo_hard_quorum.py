@@ -16,21 +16,20 @@ Bar-Noy & Dolev, JACM 1995.)
     python3 demo_hard_quorum.py [--step] [--protocol both|full|notes] [--operations K --clients C] [--help]
 """
 
-import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from typing import Any
 
 from app.checker.history import History
-from app.checker.linearizability import check_registers
+from app.checker.linearizability import check_register, check_registers
 from app.checker.verdict import Verdict
 from app.consistency import quorum
 from app.consistency.as_in_the_notes import NotesRegister
 from app.consistency.quorum import Quorum, Register
 from app.consistency.replicas import Replicas
 from app.demo.load import RegisterClient
-from app.demo.performance import Demo, main_of
+from app.demo.performance import Demo, leave, main_of
 from app.demo.recording import recorded_read
 from app.demo.shelf import Shelf
 from app.demo.stage import Stage
@@ -259,14 +258,14 @@ class Play:
         with stage.faults(at_most=q.n - max(q.r, q.w)):
             self.shelf.load(object_id, stage.protocol)
         stage.story.say(f"meanwhile: {stage.faults_since(began_ns) or 'no fault'}")
-        done = [op for op in stage.history(stage.protocol).operations if op.key == stage.key(object_id)]
+        done = stage.history(stage.protocol).by_key()[stage.key(object_id)]
         endings = {
             ending: sum(op.outcome == ending for op in done) for ending in ("ok", "refused", "unknown")
         }
         stage.story.say(
             f"of {len(done)}: " + ", ".join(f"{count} {ending}" for ending, count in endings.items())
         )
-        stage.story.verdict_of("one copy?", check_registers(stage.history(stage.protocol)))
+        stage.story.verdict_of("one copy?", check_register(done))
 
     def client(self, stage: Stage, name: str, object_id: str, **options: Any) -> tuple[RegisterClient, str]:
         made = self.shelf.register(object_id, **options)
@@ -316,4 +315,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

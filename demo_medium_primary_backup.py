@@ -15,7 +15,6 @@ Tanenbaum, ch. 7.5; Alsberg & Day, ICSE 1976; Budhiraja et al. 1993; Liskov & Co
     python3 demo_medium_primary_backup.py [--step] [--protocol both|full|notes] [--help]
 """
 
-import sys
 import time
 import uuid
 from collections.abc import Sequence
@@ -30,7 +29,7 @@ from app.consistency.primary_backup import Backup, Primary
 from app.consistency.transactions import job_id_for
 from app.demo.load import crowd
 from app.demo.pair import Pair
-from app.demo.performance import Demo, main_of
+from app.demo.performance import Demo, leave, main_of
 from app.demo.stage import Stage
 from app.errors import Fenced, Refused
 
@@ -270,4 +269,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

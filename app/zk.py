@@ -132,6 +132,8 @@ def disconnect(client: Any) -> None:
 
 
 def _close(client: Any) -> None:
+    if client._stopped.is_set():  # noqa: SLF001 (kazoo's close() fails while another stop() is under way)
+        return
     with suppress(WriterNotClosedException):
         client.stop()
         client.close()

@@ -14,6 +14,7 @@ So whoever takes over is the recorded backup, and a backup is recorded only when
 """
 
 import logging
+import re
 import uuid
 from collections.abc import Callable
 from contextlib import suppress
@@ -35,6 +36,8 @@ log = logging.getLogger(__name__)
 # The safety net under the watches, and what one step with ZooKeeper may take.
 _RECHECK_S = 10.0
 _STEP_S = 3.0
+
+_NUMBER = re.compile(rb"\d{1,18}")
 
 
 # --- the decision: a pure function over what the store shows ---------------------------------------------
@@ -107,8 +110,8 @@ class Roles:
     """What a candidate does in each role; called from the candidate's own green thread.
 
     Attributes:
-        lead: (epoch, the epoch before it): called again whenever the line is looked at, also when nothing, or
-            only the backup, has changed.
+        lead: (epoch, the epoch that I ended by taking over): called again whenever the line is looked at,
+            also when nothing, or only the backup, has changed.
         back_up: I am the recorded backup of this epoch.
         join: copy everything of this epoch; returning means that it is on disk.
         stand_by: none of these (any more).
@@ -130,7 +133,7 @@ class Candidate:
         self._name = paths.checked(name)
         self._roles = roles
         self._mine: str | None = None
-        self._before = NO_EPOCH  # the epoch that my last change replaced
+        self._before = NO_EPOCH  # the epoch that I ended by taking over
         self._wake: Any = queue.LightQueue()
         self._thread: Any = None
 
@@ -158,11 +161,11 @@ class Candidate:
                 try:
                     while self._advance():
                         pass
-                except NotUnderstood:
-                    log.exception("%s: the line can't be read", self._name)
+                except (NotUnderstood, OSError):
+                    log.exception("%s: can't take its part now", self._name)
                 except (zk.Rejected, NoNodeError) as error:
+                    # What has moved on has also woken us, by the watches of our look.
                     log.info("%s: the line has moved on: %r", self._name, error)
-                    continue
                 except zk.NO_ANSWER as error:
                     log.info("%s: %r; again on reconnect", self._name, error)
             else:
@@ -179,6 +182,7 @@ class Candidate:
             self._roles.stand_by()
             self._sit_down(deadline)
         elif step is Step.RAISE:
+            self._before = line.epoch  # set first: a change that nobody answers may be carried out
             self._change(line.epoch, line.epoch.led_by(self._name, self._mine or ""), deadline)
         elif step is Step.DROP_BACKUP:
             self._change(line.epoch, line.epoch.backed_up_by(None, None), deadline)
@@ -190,8 +194,8 @@ class Candidate:
             return False
         elif step is Step.JOIN:
             self._roles.join(line.epoch)
-            ready = str(line.epoch.number).encode()
-            zk.wait(self._client.set_async(f"{paths.ELECTION}/{self._mine}", ready), deadline)
+            ready = self._client.set_async(f"{paths.ELECTION}/{self._mine}", str(line.epoch.number).encode())
+            zk.wait(ready, zk.Deadline(_STEP_S))  # from now on: copying may have taken its time
             return False
         elif step is Step.BACK_UP:
             self._roles.back_up(line.epoch)
@@ -209,7 +213,7 @@ class Candidate:
         ready = None
         if len(seats) > 1 and seats[0] == self._mine:
             said = zk.get(self._client, f"{paths.ELECTION}/{seats[1]}", deadline, watch=self._wake.put)
-            ready = int(said[0]) if said and said[0].isdigit() else None
+            ready = int(said[0]) if said and _NUMBER.fullmatch(said[0]) else None
         return Line(seats, epoch, ready)
 
     def _sit_down(self, deadline: zk.Deadline) -> None:
@@ -232,7 +236,6 @@ class Candidate:
         if also_alive is not None:
             change.check(f"{paths.ELECTION}/{also_alive}", -1)
         change.set_data(paths.EPOCH, new.to_bytes(), version=old.znode_version)
-        self._before = old  # also if nobody answers: the next look shows whether it was carried out
         zk.commit(change, deadline)
         log.info("%s: epoch %d: primary %s, backup %s", self._name, new.number, new.primary, new.backup)
 

@@ -10,10 +10,12 @@ from eventlet import event
 
 from app import zk
 from app.cluster.election import Candidate, Roles
+from app.consistency.backup import Backup
 from app.consistency.disk import Disk
 from app.consistency.epoch import Epoch
-from app.consistency.primary_backup import ACK_TIMEOUT_S, Backup, OnStep, Primary
-from app.errors import Fenced, InDoubt
+from app.consistency.primary_backup import ACK_TIMEOUT_S, Primary
+from app.consistency.records import OnStep, quiet
+from app.errors import InDoubt
 
 log = logging.getLogger(__name__)
 
@@ -25,7 +27,7 @@ class Member:
         client: its own connected client; ``election.prepare`` has been called on the store.
         name: its name in the election and on its ACKs.
         disk: its own disk.
-        on_step: called with (name, what has just happened, transaction's id).
+        on_step: called with (what has just happened, transaction's id); must return quickly.
     """
 
     def __init__(
@@ -35,7 +37,7 @@ class Member:
         disk: Disk,
         *,
         ack_timeout_s: float = ACK_TIMEOUT_S,
-        on_step: OnStep = lambda step, job_id: None,
+        on_step: OnStep = quiet,
     ) -> None:
         self._client = client
         self.name = name
@@ -89,7 +91,7 @@ class Member:
             )
             try:
                 self.lost = primary.take_over(previous)
-            except (Fenced, InDoubt) as error:
+            except InDoubt as error:
                 log.warning("%s: not yet primary: %s", self.name, error)
                 return
             self._primary, self._acting = primary, True

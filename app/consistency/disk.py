@@ -5,6 +5,7 @@ All of it blocks; a caller with green threads runs it in ``tpool``.
 """
 
 import hashlib
+import logging
 import os
 import tempfile
 from collections.abc import Iterator
@@ -12,6 +13,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from app import paths
+
+log = logging.getLogger(__name__)
+
+_TEMPORARY = ".writing-"  # the dot tells it from a copy
 
 
 def sha256(payload: bytes) -> str:
@@ -27,7 +32,9 @@ class Disk:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        folder.mkdir(parents=True, exist_ok=True)
+        _make(folder)
+        for unfinished in folder.glob(f"{_TEMPORARY}*"):
+            unfinished.unlink(missing_ok=True)  # its writer died
         self._ids = {found.stem for found in folder.iterdir() if not found.name.startswith(".")}
 
     def save(self, job_id: str, payload: bytes) -> bool:
@@ -35,7 +42,7 @@ class Disk:
         digest = sha256(payload)
         target = self._path(job_id, digest)
         if self.load(job_id, digest) is not None:
-            self._sync_folder()  # who put it there may have died between rename and fsync
+            _sync(self.folder)  # who put it there may have died between rename and fsync
             return False
         with _temporary_file(self.folder) as (handle, temporary):
             view = memoryview(payload)
@@ -43,15 +50,18 @@ class Disk:
                 view = view[os.write(handle, view) :]
             os.fsync(handle)
             os.rename(temporary, target)  # noqa: PTH104 (the four calls, in their order, by name)
-        self._sync_folder()
+        _sync(self.folder)
         self._ids.add(job_id)
         return True
 
     def load(self, job_id: str, digest: str) -> bytes | None:
-        """The copy, byte for byte, or None if it isn't here or no longer has its digest (then it's lost)."""
+        """The copy, byte for byte, or None: not here, or lost, since it can't be read or has changed."""
         try:
             payload = self._path(job_id, digest).read_bytes()
         except FileNotFoundError:
+            return None
+        except OSError as error:
+            log.error("the copy of %s can't be read: %s", job_id, error)
             return None
         return payload if sha256(payload) == digest else None
 
@@ -59,7 +69,7 @@ class Disk:
         """Drop a copy: only on an explicit "aborted", or if its transaction was provably never published."""
         with suppress(FileNotFoundError):
             self._path(job_id, digest).unlink()
-            self._sync_folder()
+            _sync(self.folder)
 
     def may_hold(self, job_id: str) -> bool:
         """Whether any copy was ever kept here under this id; asks no disk."""
@@ -68,18 +78,27 @@ class Disk:
     def _path(self, job_id: str, digest: str) -> Path:
         return self.folder / f"{paths.checked(job_id)}.{digest}"
 
-    def _sync_folder(self) -> None:
-        handle = os.open(self.folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+
+def _make(folder: Path) -> None:
+    """Make a folder and its parents, each synced into its parent: else it may be gone with all its copies."""
+    if not folder.is_dir():
+        _make(folder.parent)
+        folder.mkdir(exist_ok=True)
+        _sync(folder.parent)
+
+
+def _sync(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 @contextmanager
 def _temporary_file(folder: Path) -> Iterator[tuple[int, str]]:
-    """An open file that is gone again if it was not renamed. The dot tells it from a copy."""
-    handle, name = tempfile.mkstemp(prefix=".writing-", dir=folder)
+    """An open file that is gone again if it was not renamed."""
+    handle, name = tempfile.mkstemp(prefix=_TEMPORARY, dir=folder)
     try:
         yield handle, name
     finally:

@@ -224,11 +224,10 @@ class ConfigReplica:
         while True:
             with suppress(queue.Empty):
                 self._to_refresh.get(timeout=zk.jittered(self._refresh_s))
-            if self._client.connected:
-                try:
-                    self.refresh()
-                except zk.NO_ANSWER as error:
-                    log.info("%s: no answer to a refresh: %r", self._node, error)
+            try:
+                self.refresh()
+            except zk.NO_ANSWER as error:
+                log.info("%s: no answer to a refresh: %r", self._node, error)
             if self._announced != self._copy.mzxid:
                 self._to_announce.put(None)
 
@@ -259,7 +258,7 @@ class ConfigReplica:
             try:
                 put_ephemeral(self._client, self._node, _applied(copy))
                 self._announced = copy.mzxid
-            except zk.NO_ANSWER as error:
+            except (*zk.NO_ANSWER, NoNodeError) as error:
                 log.info("%s: not announced yet (%r): again on reconnect or refresh", self._node, error)
 
 
@@ -268,7 +267,10 @@ def _applied(copy: Copy) -> bytes:
 
 
 def put_ephemeral(client: Any, path: str, data: bytes) -> None:
-    """Set this session's ephemeral znode, creating it if need be. Raises one of zk.NO_ANSWER."""
+    """Set this session's ephemeral znode, creating it if need be.
+
+    Raises one of zk.NO_ANSWER; NoNodeError where there is no root to create it in (a run that has ended).
+    """
     deadline = zk.Deadline(_READ_DEADLINE_S)
     session = zk.session_id(client)
     with suppress(NoNodeError):
@@ -278,7 +280,7 @@ def put_ephemeral(client: Any, path: str, data: bytes) -> None:
         # Left by our former session, and about to vanish with it: make it ours.
         zk.wait(client.delete_async(path), deadline)
     with suppress(NodeExistsError):
-        zk.wait(client.create_async(path, data, ephemeral=True, makepath=True), deadline)
+        zk.wait(client.create_async(path, data, ephemeral=True), deadline)
 
 
 def current_zxid(client: Any) -> int:

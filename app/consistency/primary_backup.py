@@ -20,51 +20,33 @@ Invariants:
 Promised: one pod lost at a time loses nothing that was acknowledged.
 
 Leadership is decided elsewhere (``app.cluster``) and comes in as an :class:`Epoch`. ZooKeeper watches drive
-every step; nothing polls.
+every step; nothing polls. Here is the primary's side; the backup's is in ``backup``.
 """
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import eventlet
-from eventlet import queue, semaphore, tpool
-from kazoo.exceptions import NodeExistsError, NoNodeError
-from kazoo.protocol.states import KazooState
+from eventlet import queue, tpool
 
 from app import paths, zk
+from app.consistency.backup import Backup
 from app.consistency.disk import Disk
 from app.consistency.epoch import Epoch
-from app.consistency.transactions import (
-    KEEP_LAST,
-    Ack,
-    Decision,
-    Digest,
-    Outcome,
-    counts,
-    forgettable,
-    verdict,
-)
+from app.consistency.records import STEP_S, OnStep, Turns, forget_old, quiet, read_ack, read_outcome
+from app.consistency.transactions import Ack, Decision, Digest, Outcome, counts, verdict
 from app.errors import Aborted, Fenced, InDoubt, NoBackup, NotUnderstood, Refused
+
+__all__ = ["ACK_TIMEOUT_S", "Backup", "OnStep", "Primary"]
 
 log = logging.getLogger(__name__)
 
 # The notes' patience with the backup.
 ACK_TIMEOUT_S = 10.0
-# Beyond that, what one step with ZooKeeper may take; a lost connection is waited for within it.
-_STEP_S = 3.0
-# Copies made at the same time by a backup: one bad or slow payload never holds up the next.
-_COPIERS = 8
-# A decision in a thousand is worth a look at what may be forgotten.
+# A decision in a hundred is worth a look at what may be forgotten.
 _TIDY_EVERY = 100
 _NOT_TIDIED: tuple[type[Exception], ...] = (zk.Rejected, *zk.NO_ANSWER)
-
-OnStep = Callable[[str, str], None]
-
-
-def _quiet(step: str, job_id: str) -> None:
-    """The default listener of steps: nobody."""
 
 
 class Primary:
@@ -85,15 +67,15 @@ class Primary:
         epoch: Epoch,
         *,
         ack_timeout_s: float = ACK_TIMEOUT_S,
-        on_step: OnStep = _quiet,
+        on_step: OnStep = quiet,
     ) -> None:
         self._client = client
         self._disk = disk
-        self.epoch = epoch
+        self.epoch = epoch  # another one when the backup changes; the primary in it is always this one
         self.ack_timeout_s = ack_timeout_s
         self._on_step = on_step
         self._decided = 0
-        self._submitting: dict[str, Any] = {}
+        self._turns = Turns()
 
     # -- for users --
 
@@ -104,35 +86,23 @@ class Primary:
             NoBackup: no backup is alive and up to date. Nothing was written.
             Fenced: another has taken over. Nothing was written.
             Aborted: the ACK didn't come in time, and that was made the decision: not stored, for ever.
-            Refused: the id already belongs to another payload, or the payload is too large for a znode.
-            InDoubt: ZooKeeper stopped answering. ``ask_again`` is the id; submitting again finds the record.
+            Refused: the id already belongs to another payload, the payload is too large for a znode, or this
+                primary's disk can't keep it.
+            InDoubt: nobody here can know yet. ``ask_again`` is the id: submitting again finds the record.
         """
         zk.check_size(payload, "a payload")
-        if self.epoch.backup is None:
-            message = (
-                "no backup is ready, so two copies can't be promised: nothing was written; try again later"
-            )
-            raise NoBackup(message)
-        with self._one_at_a_time(job_id):
-            return self._submit(job_id, payload, Digest.of(payload))
-
-    def _submit(self, job_id: str, payload: bytes, digest: Digest) -> Outcome:
-        is_new = tpool.execute(self._disk.save, job_id, payload)
-        self._on_step("primary has it on disk", job_id)
-        try:
-            outcome = self._publish(job_id, payload, digest)
-        except Refused:
-            if is_new:  # provably never published with these bytes: the copy is nobody's
-                tpool.execute(self._disk.discard, job_id, digest.sha256)
-            raise
-        if outcome is None:
-            ack = self._await_ack(job_id, digest)
-            outcome = self._decide(job_id, digest, "committed" if ack else "aborted")
-        if outcome.decision == "aborted":
-            tpool.execute(self._disk.discard, job_id, digest.sha256)
-            message = f"{job_id} is aborted: not stored, and never will be; a new attempt takes a new id"
-            raise Aborted(message)
-        return outcome
+        digest = Digest.of(payload)
+        # In turns, so that of two submissions of one id neither drops a copy that the other has published.
+        with self._turns.of(job_id), self._in_doubt_without_answer(job_id):
+            outcome = self._begin(job_id, payload, digest)
+            if outcome is None:
+                ack = self._await_ack(job_id, digest)
+                outcome = self._decide(job_id, digest, "committed" if ack else "aborted")
+            if outcome.decision == "aborted":
+                self._discard(job_id, digest)
+                message = f"{job_id} is aborted: not stored, and never will be; a new attempt takes a new id"
+                raise Aborted(message)
+            return outcome
 
     def read(self, job_id: str) -> bytes | None:
         """A committed payload, byte for byte from this primary's own disk; None if there is no such one.
@@ -141,16 +111,9 @@ class Primary:
             Fenced: another has taken over, and may have decided what we don't know of.
             InDoubt: ZooKeeper didn't answer, or our copy is damaged or missing.
         """
-        deadline = zk.Deadline(_STEP_S)
-        try:
-            # Committed, so ordered by the store after every decision of an earlier epoch.
-            zk.commit(self.epoch.guard(self._client.transaction()), deadline)
-            outcome = read_outcome(self._client, job_id, deadline)
-        except zk.Rejected as rejected:
-            raise self._fenced() from rejected
-        except zk.NO_ANSWER as error:
-            message = f"no answer whether this is still the primary; ask for {job_id} again"
-            raise InDoubt(message, ask_again=job_id) from error
+        with self._in_doubt_without_answer(job_id):
+            self._check_epoch()
+            outcome = read_outcome(self._client, job_id, zk.Deadline(STEP_S))
         if outcome is None or outcome.decision == "aborted":
             return None
         payload: bytes | None = tpool.execute(self._disk.load, job_id, outcome.sha256)
@@ -164,26 +127,33 @@ class Primary:
     def take_over(self, previous: Epoch) -> list[str]:
         """Settle every undecided transaction and fetch what we lack, before we serve.
 
-        A valid ACK of the previous epoch means committed: its user may have been answered. Everything else
-        is aborted, which is safe, since nobody has been. Returns the ids of committed transactions whose
-        payload could not be had anywhere. Raises InDoubt if ZooKeeper stops answering or another leads.
+        A valid ACK of the previous epoch means committed: its user may be waiting for it. Everything else is
+        aborted, which is safe, since nobody has been answered. Returns the ids of committed transactions
+        whose payload could not be had anywhere.
+
+        Raises:
+            InDoubt: ZooKeeper stopped answering, or another leads by now.
+            OSError: our disk can't keep what we lack.
         """
-        deadline = zk.Deadline(_STEP_S)
+        lost = []
         try:
-            job_ids = zk.wait(self._client.get_children_async(paths.JOBS), deadline)
-            return [job_id for job_id in job_ids if not self._settle(job_id, previous)]
+            for job_id in zk.wait(self._client.get_children_async(paths.JOBS), zk.Deadline(STEP_S)):
+                try:
+                    settled = self._settle(job_id, previous)
+                except NotUnderstood:
+                    log.exception("%s can't be settled", job_id)
+                    settled = False
+                if not settled:
+                    lost.append(job_id)
         except zk.NO_ANSWER as error:
             message = "ZooKeeper stopped answering while transactions were being settled; taking over again"
             raise InDoubt(message) from error
+        return lost
 
     def _settle(self, job_id: str, previous: Epoch) -> bool:
         """Decide one transaction if nobody has, and have its copy if it stays: False if that can't be had."""
-        deadline = zk.Deadline(_STEP_S)
-        try:
-            outcome = read_outcome(self._client, job_id, deadline)
-        except NotUnderstood:
-            log.exception("%s can't be settled", job_id)
-            return False
+        deadline = zk.Deadline(STEP_S)
+        outcome = read_outcome(self._client, job_id, deadline)
         if outcome is not None and outcome.decision == "aborted":
             tpool.execute(self._disk.discard, job_id, outcome.sha256)
             return True
@@ -208,51 +178,69 @@ class Primary:
 
     # -- the steps of one transaction --
 
+    def _begin(self, job_id: str, payload: bytes, digest: Digest) -> Outcome | None:
+        """Our own copy, then the record. Returns the outcome if the transaction was decided before."""
+        if self.epoch.backup is None:
+            return self._known(job_id, digest, _no_backup())
+        try:
+            is_new = tpool.execute(self._disk.save, job_id, payload)
+        except OSError as error:
+            message = f"this primary's disk can't keep {job_id} ({error})"
+            if (outcome := self._known(job_id, digest, Refused(f"{message}: nothing was written"))) is None:
+                raise InDoubt(f"{message}, which is undecided; ask again", ask_again=job_id) from error
+            return outcome
+        self._on_step("primary has it on disk", job_id)
+        try:
+            return self._publish(job_id, payload, digest)
+        except Fenced:
+            raise  # this disk may serve a backup of the new epoch by now, which relies on what it found here
+        except Refused:
+            if is_new:  # provably never published with these bytes: the copy is nobody's
+                self._discard(job_id, digest)
+            raise
+
     def _publish(self, job_id: str, payload: bytes, digest: Digest) -> Outcome | None:
         """Create the record, once. Returns the outcome if the transaction was decided before."""
-        deadline = zk.Deadline(_STEP_S)
-        unanswered = False
+        deadline = zk.Deadline(STEP_S)
         while True:
             epoch = self.epoch
             publication = epoch.guard(self._client.transaction())
-            publication.check(f"{paths.ELECTION}/{epoch.backup_seat}", -1)
+            publication.check(f"{paths.ELECTION}/{epoch.backup_seat}", -1)  # no backup: no such seat
             publication.create(paths.job(job_id), payload)
             try:
                 zk.commit(publication, deadline)
                 self._on_step("published", job_id)
                 return None
             except zk.Rejected as rejected:
-                # Neither check can ever succeed again, so no earlier attempt of ours can still arrive. But
-                # one that nobody answered may have been carried out.
-                if isinstance(rejected.cause, NodeExistsError) or (unanswered and self._is_there(job_id)):
-                    return self._known(job_id, digest, deadline)
-                if epoch is not self.epoch:
-                    continue  # we have changed it ourselves: another backup
-                raise self._refusal(rejected) from rejected
-            except zk.NO_ANSWER as error:
-                unanswered = True
+                # None of the three can succeed later, so no attempt of ours can still arrive; but one that
+                # nobody answered may have been carried out.
+                if rejected.index == 0 and self._renewed(epoch):
+                    continue
+                return self._known(job_id, digest, self._refusal(rejected))
+            except zk.NO_ANSWER:
                 if not self._can_go_on(deadline):
-                    raise self._doubt(job_id) from error
-
-    def _is_there(self, job_id: str) -> bool:
-        try:
-            return zk.get(self._client, paths.job(job_id), zk.Deadline(_STEP_S)) is not None
-        except zk.NO_ANSWER as error:
-            raise self._doubt(job_id) from error
+                    raise
 
     def _refusal(self, rejected: zk.Rejected) -> Refused:
         if rejected.index == 0:
             return self._fenced()
-        return NoBackup("the backup has just been lost: nothing was written; try again in a moment")
+        if rejected.index == 1:
+            return _no_backup()
+        return Refused(f"the store turned it down: {rejected.cause!r}")
 
-    def _known(self, job_id: str, digest: Digest, deadline: zk.Deadline) -> Outcome | None:
-        """The record that is there already: ours if it has our digest, else the id is taken."""
-        try:
-            outcome = read_outcome(self._client, job_id, deadline)
-            found = zk.get(self._client, paths.job(job_id), deadline)
-        except zk.NO_ANSWER as error:
-            raise self._doubt(job_id) from error
-        recorded = outcome.sha256 if outcome else Digest.of(found[0]).sha256 if found else None
+    def _known(self, job_id: str, digest: Digest, refusal: Refused) -> Outcome | None:
+        """The decision on an earlier attempt of this request, None while it is undecided.
+
+        Raises ``refusal`` if there was none.
+        """
+        deadline = zk.Deadline(STEP_S)
+        zk.wait(self._client.sync_async(paths.JOBS), deadline)
+        # In this order: an aborted payload is blanked together with its outcome.
+        found = zk.get(self._client, paths.job(job_id), deadline)
+        outcome = read_outcome(self._client, job_id, deadline)
+        if found is None:
+            raise refusal
+        recorded = outcome.sha256 if outcome else Digest.of(found[0]).sha256
         if recorded != digest.sha256:
             message = f"the id {job_id} already belongs to another payload: a new request takes a new id"
             raise Refused(message)
@@ -266,15 +254,15 @@ class Primary:
         path = paths.backup_ack(job_id)
         while not patience.passed:
             try:
-                if zk.wait(self._client.exists_async(path, watch=changed.put), patience) is None:
-                    changed.get(timeout=patience.left_s)
-                ack = read_ack(self._client, job_id, patience, watch=changed.put)
-                if ack is not None and counts(ack, self.epoch, digest):
-                    self._on_step("ACK received", job_id)
-                    return ack
-                if ack is not None:
+                if zk.wait(self._client.exists_async(path, watch=changed.put), patience) is not None:
+                    ack = read_ack(self._client, job_id, patience)
+                    if ack is not None and ack.epoch > self.epoch.number:
+                        self._renewed(self.epoch)  # a new backup's, quicker than our own word of it
+                    if ack is not None and counts(ack, self.epoch, digest):
+                        self._on_step("ACK received", job_id)
+                        return ack
                     log.warning("%s: an ACK that doesn't count: %s", job_id, ack)
-                    changed.get(timeout=patience.left_s)
+                changed.get(timeout=patience.left_s)
             except queue.Empty:
                 break
             except zk.NO_ANSWER:
@@ -284,9 +272,9 @@ class Primary:
     def _decide(self, job_id: str, digest: Digest, decision: Decision) -> Outcome:
         """Create the outcome, unless there is one: then that is the decision, and this returns it.
 
-        Raises InDoubt if ZooKeeper stops answering, or if another leads now and has not decided yet.
+        Raises InDoubt if another leads now and has not decided yet, or one of zk.NO_ANSWER.
         """
-        deadline = zk.Deadline(_STEP_S)
+        deadline = zk.Deadline(STEP_S)
         while True:
             epoch = self.epoch
             outcome = Outcome(
@@ -300,14 +288,13 @@ class Primary:
                 if self._try_to_decide(job_id, outcome, epoch):
                     return outcome
                 decided = read_outcome(self._client, job_id, deadline)
-            except zk.NO_ANSWER as error:
+                if decided is not None:
+                    return decided
+                if not self._renewed(epoch):
+                    raise self._deposed(job_id)
+            except zk.NO_ANSWER:
                 if not self._can_go_on(deadline):
-                    raise self._doubt(job_id) from error
-                continue
-            if decided is not None:
-                return decided
-            if epoch is self.epoch:
-                raise self._deposed(job_id)
+                    raise
 
     def _try_to_decide(self, job_id: str, outcome: Outcome, epoch: Epoch) -> bool:
         """Whether ours became the decision. False: there is one already, or the epoch is over."""
@@ -316,14 +303,12 @@ class Primary:
         if outcome.decision == "aborted":
             deciding.set_data(paths.job(job_id), b"")  # a tombstone needs no megabyte
         try:
-            zk.commit(deciding, zk.Deadline(_STEP_S))
+            zk.commit(deciding, zk.Deadline(STEP_S))
         except zk.Rejected:
             return False
         self._on_step(outcome.decision, job_id)
         self._tidy()
         return True
-
-    # -- forgetting --
 
     def _tidy(self) -> None:
         """Now and then, forget settled transactions that no retry can still ask for."""
@@ -334,23 +319,57 @@ class Primary:
             except _NOT_TIDIED as error:
                 log.info("not tidied this time: %r", error)
 
+    # -- our epoch --
+
+    def _check_epoch(self) -> None:
+        """Commit a check of our epoch, which the store orders after every decision of an earlier one.
+
+        Raises Fenced, or one of zk.NO_ANSWER.
+        """
+        while True:
+            epoch = self.epoch
+            try:
+                zk.commit(epoch.guard(self._client.transaction()), zk.Deadline(STEP_S))
+                return
+            except zk.Rejected as rejected:
+                if not self._renewed(epoch):
+                    raise self._fenced() from rejected
+
+    def _renewed(self, over: Epoch) -> bool:
+        """Whether the epoch that is over was followed by another one of ours: the backup has changed.
+
+        The seat tells: it is held by one session, and nobody else writes it into ``/epoch``.
+        """
+        found = zk.get(self._client, paths.EPOCH, zk.Deadline(STEP_S))
+        current = Epoch.from_znode(found[0], found[1].version) if found else None
+        if current is None or current.primary_seat != over.primary_seat:
+            return False
+        self.epoch = current
+        return current != over
+
     # -- small things --
 
-    @contextmanager
-    def _one_at_a_time(self, job_id: str) -> Iterator[None]:
-        """Two submissions of one id take turns, so that neither drops a copy that the other has published."""
-        turn, waiting = self._submitting.get(job_id, (semaphore.Semaphore(), 0))
-        self._submitting[job_id] = (turn, waiting + 1)
+    def _discard(self, job_id: str, digest: Digest) -> None:
         try:
-            with turn:
-                yield
-        finally:
-            turn, waiting = self._submitting.pop(job_id)
-            if waiting > 1:
-                self._submitting[job_id] = (turn, waiting - 1)
+            tpool.execute(self._disk.discard, job_id, digest.sha256)
+        except OSError as error:
+            log.error("the copy of %s can't be dropped: %s", job_id, error)
 
     def _can_go_on(self, deadline: zk.Deadline) -> bool:
         return zk.wait_connected(self._client, deadline) and not deadline.passed
+
+    @contextmanager
+    def _in_doubt_without_answer(self, job_id: str) -> Iterator[None]:
+        try:
+            yield
+        except zk.NO_ANSWER as error:
+            message = (
+                f"ZooKeeper doesn't answer, so the outcome of {job_id} is unknown: ask again with this id"
+            )
+            raise InDoubt(message, ask_again=job_id) from error
+        except NotUnderstood as error:
+            message = f"the record of {job_id} can't be read: {error}"
+            raise InDoubt(message, ask_again=job_id) from error
 
     def _fenced(self) -> Fenced:
         return Fenced(
@@ -363,178 +382,8 @@ class Primary:
         )
         return InDoubt(message, ask_again=job_id)
 
-    def _doubt(self, job_id: str) -> InDoubt:
-        message = f"ZooKeeper doesn't answer, so the outcome of {job_id} is unknown: ask again with this id"
-        return InDoubt(message, ask_again=job_id)
 
-
-class Backup:
-    """Copies every transaction to its own disk, and acknowledges it only then.
-
-    Args: as for :class:`Primary`; ``name`` is what it signs its ACKs with.
-    """
-
-    def __init__(self, client: Any, disk: Disk, epoch: Epoch, name: str, *, on_step: OnStep = _quiet) -> None:
-        self._client = client
-        self._disk = disk
-        self.epoch = epoch
-        self._name = name
-        self._on_step = on_step
-        self._seen: set[str] = set()
-        self._copiers = eventlet.GreenPool(_COPIERS)
-        self._inbox: Any = queue.LightQueue()
-        self._thread: Any = None
-
-    def start(self) -> None:
-        """Follow ``/jobs`` by a watch, and look through all of it once: a restart finds what it missed."""
-        self._client.add_listener(self._on_state)
-        self._thread = eventlet.spawn(self._follow)
-        self._inbox.put(None)
-
-    def stop(self) -> None:
-        self._client.remove_listener(self._on_state)
-        for thread in [self._thread, *self._copiers.coroutines_running]:
-            if thread is not None:
-                eventlet.kill(thread)
-
-    def _on_state(self, state: str) -> None:
-        if state == KazooState.CONNECTED:
-            self._seen.clear()  # watches and ACKs may have been lost with the connection
-            self._inbox.put(None)
-
-    def _follow(self) -> None:
-        while True:
-            event = self._inbox.get()
-            try:
-                if event is not None and event.path and event.path != paths.JOBS:
-                    self._copiers.spawn_n(self._copy, event.path.split("/")[2])
-                else:
-                    deadline = zk.Deadline(_STEP_S)
-                    self.replicate(
-                        zk.wait(self._client.get_children_async(paths.JOBS, watch=self._inbox.put), deadline)
-                    )
-            except zk.NO_ANSWER as error:
-                log.info("%s: %r; again on reconnect", self._name, error)
-
-    def replicate(self, children: list[str]) -> None:
-        """Copy and acknowledge what is new among the ids in ``children``; returns before that is done."""
-        self._seen.intersection_update(children)
-        for job_id in children:
-            if job_id not in self._seen:
-                self._seen.add(job_id)
-                self._copiers.spawn_n(self._copy, job_id)
-
-    def catch_up(self) -> None:
-        """Copy everything that is not aborted, and return when it is on disk. Raises one of zk.NO_ANSWER.
-
-        Complete if our epoch has no backup yet: then nothing new can be published meanwhile.
-        """
-        deadline = zk.Deadline(_STEP_S)
-        zk.wait(self._client.sync_async(paths.JOBS), deadline)
-        for job_id in zk.wait(self._client.get_children_async(paths.JOBS), deadline):
-            self._keep(job_id, zk.Deadline(_STEP_S))
-
-    def _copy(self, job_id: str) -> None:
-        """One transaction, by itself: its trouble is nobody else's."""
-        try:
-            self._keep(job_id, zk.Deadline(_STEP_S), acknowledge=True)
-        except zk.NO_ANSWER as error:
-            log.info("%s: %s not copied yet (%r); again on reconnect", self._name, job_id, error)
-            self._seen.discard(job_id)
-        except NotUnderstood as error:
-            log.error("%s: %s left alone: %s", self._name, job_id, error)
-        except OSError as error:
-            log.error(
-                "%s: %s can't be kept on this disk, so it isn't acknowledged: %s", self._name, job_id, error
-            )
-
-    def _keep(self, job_id: str, deadline: zk.Deadline, *, acknowledge: bool = False) -> None:
-        """Have the copy on disk if it is to be kept, drop it on an explicit "aborted"."""
-        # Both asked at once, to save a round trip; a megabyte that is here already isn't asked for again.
-        # What is undecided leaves a watch for its decision.
-        watch = self._inbox.put if acknowledge else None
-        decided = self._client.exists_async(paths.outcome(job_id), watch=watch)
-        got = None if self._disk.may_hold(job_id) else self._client.get_async(paths.job(job_id))
-        outcome = read_outcome(self._client, job_id, deadline) if zk.wait(decided, deadline) else None
-        if outcome is not None and outcome.decision == "aborted":
-            tpool.execute(self._disk.discard, job_id, outcome.sha256)
-            self._on_step("aborted, no copy kept", job_id)
-            return
-        if outcome is not None and tpool.execute(self._disk.load, job_id, outcome.sha256) is not None:
-            return
-        try:
-            payload = zk.wait(got or self._client.get_async(paths.job(job_id)), deadline)[0]
-        except NoNodeError:
-            return  # forgotten. A copy is never dropped because a record is missing.
-        digest = Digest.of(payload)
-        if outcome is not None and outcome.sha256 != digest.sha256:
-            log.error("%s: the payload of %s is not the committed one: not copied", self._name, job_id)
-            return
-        tpool.execute(self._disk.save, job_id, payload)
-        if acknowledge and outcome is None:
-            self._on_step("backup has it on disk", job_id)
-            self._acknowledge(job_id, digest, deadline)
-
-    def _acknowledge(self, job_id: str, digest: Digest, deadline: zk.Deadline) -> None:
-        """Create the ACK, or replace one that isn't ours: one left by an older backup, or a forged one."""
-        ack = Ack(author=self._name, epoch=self.epoch.number, size=digest.size, sha256=digest.sha256)
-        path = paths.backup_ack(job_id)
-        for replace in (False, True):
-            acknowledging = self.epoch.guard(self._client.transaction())
-            if replace:
-                acknowledging.set_data(path, ack.to_bytes())
-            else:
-                acknowledging.create(path, ack.to_bytes())
-            try:
-                zk.commit(acknowledging, deadline)
-                self._on_step("ACK created", job_id)
-                return
-            except zk.Rejected as rejected:
-                if rejected.index == 0:
-                    log.info("%s: epoch %d is over; no ACK for %s", self._name, self.epoch.number, job_id)
-                    return
-                if not isinstance(rejected.cause, NodeExistsError):
-                    return  # forgotten meanwhile
-            if read_ack(self._client, job_id, deadline) == ack:
-                return
-
-
-# --- reading the records --------------------------------------------------------------------------------
-
-
-def read_outcome(client: Any, job_id: str, deadline: zk.Deadline) -> Outcome | None:
-    """The decision on a transaction, None while there is none. Raises NotUnderstood, or as zk.NO_ANSWER."""
-    found = zk.get(client, paths.outcome(job_id), deadline)
-    return Outcome.from_bytes(found[0]) if found else None
-
-
-def read_ack(client: Any, job_id: str, deadline: zk.Deadline, watch: Any = None) -> Ack | None:
-    """The ACK of a transaction; None while there is none, or none that can be understood."""
-    found = zk.get(client, paths.backup_ack(job_id), deadline, watch=watch)
-    try:
-        return Ack.from_bytes(found[0]) if found else None
-    except NotUnderstood as error:
-        log.warning("%s: %s", paths.backup_ack(job_id), error)
-        return None
-
-
-def forget_old(client: Any, epoch: Epoch) -> int:
-    """Delete the records that may be forgotten; returns how many. Copies on disks stay: they are the data.
-
-    Raises zk.Rejected (another leads now) or one of zk.NO_ANSWER.
-    """
-    deadline = zk.Deadline(_STEP_S)
-    job_ids = zk.wait(client.get_children_async(paths.JOBS), deadline)
-    if len(job_ids) <= KEEP_LAST:
-        return 0
-    stats = [(job_id, client.exists_async(paths.outcome(job_id))) for job_id in job_ids]
-    settled = [(stat.mtime / 1000, job_id) for job_id, asked in stats if (stat := zk.wait(asked, deadline))]
-    # "Now" is the latest decision: the store's clock, and never ahead of it.
-    gone = forgettable(settled, max((decided_s for decided_s, _ in settled), default=0.0))
-    for job_id in gone:
-        forgetting = epoch.guard(client.transaction())
-        for path in (paths.outcome(job_id), paths.backup_ack(job_id), paths.job(job_id)):
-            if zk.wait(client.exists_async(path), deadline):
-                forgetting.delete(path)
-        zk.commit(forgetting, deadline)
-    return len(gone)
+def _no_backup() -> NoBackup:
+    return NoBackup(
+        "no backup is ready, so two copies can't be promised: nothing was written; try again later"
+    )

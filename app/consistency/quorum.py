@@ -170,7 +170,8 @@ class Register:
         quorum: N, W and R.
         timeout_s: the longest that one read or write may take, in seconds.
         choose: the source of the random choice of replicas, to repeat a run.
-        on_ack: called with (version, replica) after each acknowledgement; may block (a demo's faults do).
+        on_ack: called with (version, replica) after each acknowledgement that is waited for, a write-back's
+            too; may block (a demo's faults do).
     """
 
     def __init__(
@@ -239,7 +240,7 @@ class Register:
         return held.version
 
     def close(self) -> None:
-        """End the green threads that still wait for a slow replica."""
+        """End the green threads that still wait for a slow replica: what they have yet to send isn't sent."""
         for thread in list(self._pool.coroutines_running):
             eventlet.kill(thread)
 

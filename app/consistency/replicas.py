@@ -25,6 +25,8 @@ log = logging.getLogger(__name__)
 
 # The safety net under the watches of a host: at worst a missed one costs this long.
 _RECHECK_S = 10.0
+# After a step that nobody answered; the connection may be fine, and then nothing else would wake us.
+_RETRY_S = 0.5
 _STEP_DEADLINE_S = 2.0
 
 
@@ -64,7 +66,7 @@ class Replicas:
         return len(self._clients)
 
     def create(self, initial: bytes, deadline: zk.Deadline) -> None:
-        """Create all N at once, unless the object exists. Raises InDoubt."""
+        """Create all N at once, unless the object exists. Raises Refused or InDoubt."""
         client = next((client for client in self._clients if client.connected), self._clients[0])
         creation = client.transaction()
         creation.create(paths.object_root(self.object_id))
@@ -153,6 +155,7 @@ class ReplicaHost:
         self._thread = eventlet.spawn(self._serve)
 
     def stop(self) -> None:
+        """Watch over it no longer; the znode goes with the session."""
         self._client.remove_listener(self._wake.put)
         if self._thread is not None:
             self._thread.kill()
@@ -160,13 +163,15 @@ class ReplicaHost:
     def _serve(self) -> None:
         """Hold the ephemeral znode: again after every reconnect, for the session may be a new one."""
         while True:
+            again_s = _RECHECK_S
             if self._client.connected:
                 try:
                     self._hold()
                 except zk.NO_ANSWER as error:
-                    log.info("%s: %r; again on reconnect", self._path, error)
+                    again_s = _RETRY_S
+                    log.info("%s: %r; again soon", self._path, error)
             with suppress(queue.Empty):
-                self._wake.get(timeout=zk.jittered(_RECHECK_S))
+                self._wake.get(timeout=zk.jittered(again_s))
 
     def _hold(self) -> None:
         """Own the znode, or wait for its former owner's end; in any case hear of its loss."""

@@ -19,6 +19,9 @@ SESSION_TIMEOUT_S = 2.0
 # The notes wait ten seconds; the demo says aloud that it waits two.
 ACK_TIMEOUT_S = 2.0
 
+# Each has two sessions on a link of its own in the demo's process; more would measure the process.
+MOST_REPLICAS = 51
+
 STANDARD_OUTPUT = Path("-")
 
 
@@ -62,7 +65,7 @@ def _number(kind: type[int] | type[float], least: float, most: float) -> Callabl
     def parse(text: str) -> float:
         value = kind(text)
         if not least <= value <= most:
-            raise argparse.ArgumentTypeError(f"{text} is not between {least:g} and {most:g}")
+            raise argparse.ArgumentTypeError(f"{text} is not between {least:,} and {most:,}")
         return value
 
     parse.__name__ = "whole number" if kind is int else "number of seconds"
@@ -71,7 +74,8 @@ def _number(kind: type[int] | type[float], least: float, most: float) -> Callabl
 
 def parse(argv: Sequence[str] | None, *, program: str, claim: str, quorum: bool = False) -> Options:
     """Parse ``argv`` (None: the process's own). Bad usage ends the process with one line and status 2."""
-    parser = _Parser(prog=program, description=claim, allow_abbrev=False)
+    usage = "%(prog)s [options]"
+    parser = _Parser(prog=program, usage=usage, description=claim, allow_abbrev=False, add_help=False)
     add = parser.add_argument
     add("--step", action="store_true", help="wait for Enter after each act, and print how to see its znodes")
     add(
@@ -89,6 +93,7 @@ def parse(argv: Sequence[str] | None, *, program: str, claim: str, quorum: bool 
     add("--seed", type=int, default=None, metavar="N", help="repeat a run's random choices")
     add("--json", action="store_true", help="print one JSON object and nothing else")
     advanced = parser.add_argument_group("Advanced").add_argument
+    advanced("-h", "--help", action="help", help="this list")
     advanced(
         "--history",
         type=Path,
@@ -119,12 +124,12 @@ def parse(argv: Sequence[str] | None, *, program: str, claim: str, quorum: bool 
 
 
 def _checked(parser: _Parser, given: argparse.Namespace) -> Options:
+    if not 1 <= given.n <= MOST_REPLICAS:
+        parser.error(f"n={given.n} is impossible: choose 1 to {MOST_REPLICAS} replicas")
     try:
         quorum = Quorum(given.n, given.w, given.r, given.weak)
     except BadSettingError as error:
         parser.error(str(error))
-    if not 1 <= given.n <= 51:
-        parser.error(f"n={given.n} is not between 1 and 51")
     if given.history == STANDARD_OUTPUT and given.json:
         parser.error("--history - and --json can't share standard output: name a file")
     return Options(

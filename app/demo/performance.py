@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
+from typing import NoReturn, TextIO
 
 import eventlet
 
@@ -35,6 +35,10 @@ _TICK_S = 0.05
 
 class Interrupted(Exception):
     """Ctrl-C or SIGTERM."""
+
+
+class ZooKeeperLost(Exception):
+    """Gone in the middle of a run, for too long. Not an ending of any one operation, so no act catches it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +80,13 @@ def main_of(demo: Demo, argv: Sequence[str] | None) -> int:
     except BadSettingError as error:
         print(f"{demo.program}: {error}", file=sys.stderr)  # noqa: T201 (before there is a story)
         return USAGE
+
+
+def leave(status: int) -> NoReturn:
+    """End the process. At a usual exit kazoo would wait for green threads that no hub runs any more."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
 
 
 @contextmanager
@@ -155,6 +166,8 @@ class _Performance:
         except Interrupted:
             self._story.say("interrupted: everything that this run created is removed")
             return INTERRUPTED
+        except ZooKeeperLost as error:
+            return self._tell(Verdict("in doubt", str(error)), None, None)
         except Unreachable as error:
             if not self._begun:
                 print(f"{self._demo.program}: {error}", file=sys.stderr)  # noqa: T201 (there is no story yet)
@@ -184,11 +197,12 @@ class _Performance:
         closing.callback(stage.close)
         self._begun = True
         self._demo.opening(stage)
-        verdicts = {}
+        verdicts: dict[str, Verdict] = {}
         for protocol in options.shows:
             stage.protocol = protocol
             self._demo.play(stage, protocol)
-            verdicts[protocol] = self._judge(stage, protocol)
+            if stage.history(protocol).operations:
+                verdicts[protocol] = self._judge(stage, protocol)
         self._story.pause()
         return verdicts[options.shows[-1]], verdicts.get("notes") if len(verdicts) > 1 else None, stage
 

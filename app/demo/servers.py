@@ -13,11 +13,13 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, Self
 
+from app.errors import LessonError
+
 ANSWER_S = 45.0  # an order; each takes a second or two
 MEND_S = 90.0  # all servers back and voting
 
 
-class ServersError(Exception):
+class ServersError(LessonError):
     """An order was not carried out, or nobody answered. The message is one line."""
 
 

@@ -5,7 +5,8 @@ import os
 import random
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -65,7 +66,7 @@ class Stage:
         self.choose = random.Random(options.seed)
         self.participants: list[Participant] = []
         self.servers = Servers.from_environment(os.environ, socket_module=green_socket)
-        self._closing = ExitStack()
+        self._closing: list[Callable[[], object]] = []
         self._sink = sink
         self._loaded = History()
         self._happened = event.Event()
@@ -77,7 +78,7 @@ class Stage:
         participant = Participant(
             name, self.hosts, self.chroot + root, self.options.session_timeout_s, roles, self.recorder
         )
-        self._closing.callback(participant.close)
+        self._closing.append(participant.close)
         self.participants.append(participant)
         participant.start()
         return participant
@@ -109,12 +110,12 @@ class Stage:
         else:
             timeout_s = self.options.session_timeout_s
             client = zk.connect(self.hosts, chroot=self.chroot + root, session_timeout_s=timeout_s)
-        self._closing.callback(zk.disconnect, client)
+        self._closing.append(partial(zk.disconnect, client))
         return client
 
     def at_the_end(self, action: Callable[[], object]) -> None:
         """Do this when the run ends, however it ends."""
-        self._closing.callback(action)
+        self._closing.append(action)
 
     def tell(self, *_: object) -> None:
         """Something has happened that somebody may be waiting for."""
@@ -210,7 +211,11 @@ class Stage:
         return History.of([*wanted, *whole.faults])
 
     def close(self) -> None:
-        self._closing.close()
+        """End everybody, all at once: where ZooKeeper doesn't answer, each takes a few seconds."""
+        pool = eventlet.GreenPool()
+        while self._closing:
+            pool.spawn_n(self._closing.pop())
+        pool.waitall()
 
 
 def first_line(error: BaseException) -> str:

@@ -88,6 +88,8 @@ class Story:
         with contextlib.suppress(OSError, ValueError):
             hubs.trampoline(sys.stdin.fileno(), read=True)
         sys.stdin.readline()
+        if not sys.stdin.isatty():
+            self._print("")  # nobody's Enter has ended the line on screen
 
     def note(self, line: str) -> None:
         """The line about the notes' listing, before the verdict."""

@@ -1,0 +1,7 @@
+"""python -m lab.bench: what ``python -m lab bench`` runs beside its servers."""
+
+import sys
+
+from lab.bench import main
+
+sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,68 @@
+"""ZooKeeper's own servers die in the middle of a run: one of three, or all there are."""
+
+import time
+
+import pytest
+
+from app.demo.servers import Servers
+from tests.conftest import Ensemble
+from tests.demos.conftest import SingleServer
+from tests.demos.playing import DEMOS, Playing
+
+IN_DOUBT = 4
+
+
+@pytest.mark.parametrize("demo", DEMOS)
+def test_a_load_survives_the_sigkill_of_the_leader(demo: str, ensemble: Ensemble, servers: Servers) -> None:
+    options = ("--protocol", "full", "--operations", "200")
+    with Playing(demo, *options, zookeeper={"ZK_HOSTS": ensemble.hosts}) as playing:
+        playing.wait_for_the_load()
+        leader = servers.leader()
+        assert leader is not None
+        servers.kill(leader)
+        assert "VERDICT" not in playing.stdout, "the load was over before its leader was killed"
+        time.sleep(4)
+        servers.mend()
+        played = playing.finish()
+    assert played.verdict.startswith("VERDICT held: "), str(played)
+    assert played.status == 0
+    assert (played.stderr, played.left) == ("", [])
+
+
+@pytest.mark.parametrize("demo", DEMOS)
+def test_a_run_holds_if_all_of_zookeeper_is_away_for_five_seconds(
+    demo: str, single_server: SingleServer
+) -> None:
+    options = ("--protocol", "full", "--operations", "60", "--faults", "none")
+    with Playing(demo, *options, zookeeper=single_server.zookeeper) as playing:
+        playing.wait_for("Act 3")
+        single_server.servers.stop(1)
+        time.sleep(5)
+        single_server.servers.restart(1)
+        played = playing.finish()
+    assert played.verdict.startswith("VERDICT held: "), str(played)
+    assert played.status == 0
+    assert (played.stderr, played.left) == ("", [])
+
+
+def test_runs_are_in_doubt_if_zookeeper_does_not_come_back(single_server: SingleServer) -> None:
+    """All three at the same time, for each takes the thirty seconds of patience."""
+    playing: list[Playing] = []
+    try:
+        for demo in DEMOS:
+            playing.append(Playing(demo, "--operations", "1000", zookeeper=single_server.zookeeper))
+        for one in playing:
+            one.wait_for("Act 3")
+        single_server.servers.stop(1)
+        stopped = time.monotonic()
+        for one in playing:
+            played = one.finish(80 - (time.monotonic() - stopped))
+            assert played.verdict.startswith("VERDICT in doubt: "), str(played)
+            assert "lost" in played.verdict
+            assert "30 s" in played.verdict
+            assert played.status == IN_DOUBT
+            assert "Traceback" not in played.stdout + played.stderr, str(played)
+            assert played.left == []
+    finally:
+        for one in playing:
+            one.__exit__(None, None, None)

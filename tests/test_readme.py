@@ -1,0 +1,62 @@
+"""The README says what is so: its commands run, its paths exist."""
+
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+
+from tests.conftest import ROOT, Ensemble
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"```sh\n(.*?)```", README, flags=re.S)
+LINES = [line.split("  #")[0].strip() for block in BLOCKS for line in block.splitlines() if line.strip()]
+DEMO_LINES = [line for line in LINES if "python" in line]
+# What a command ends with, where that isn't 0: a weak quorum is convicted.
+STATUS = {"--weak": 1}
+
+
+def test_the_readme_stays_short_enough_to_be_read() -> None:
+    assert len(README.splitlines()) < 200
+
+
+@pytest.mark.parametrize("path", re.findall(r"\]\(([^)#]+)\)", README))
+def test_every_link_leads_somewhere(path: str) -> None:
+    assert (ROOT / path).exists()
+
+
+@pytest.mark.parametrize("name", sorted(set(re.findall(r"(?:app|tests|docs|lab)/[\w/]+\.(?:py|md)", README))))
+def test_every_file_that_is_named_exists(name: str) -> None:
+    assert (ROOT / name).is_file()
+
+
+@pytest.mark.parametrize("target", sorted({line.split()[1] for line in LINES if line.startswith("make ")}))
+def test_every_make_target_exists(target: str) -> None:
+    assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.M)
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("line", DEMO_LINES)
+def test_every_demo_command_runs_and_says_what_it_found(line: str, ensemble: Ensemble) -> None:
+    # The same command, with this interpreter, this ensemble, and a load for a test.
+    command = line.replace(".venv/bin/python", sys.executable).replace(
+        "--operations 2000", "--operations 100"
+    )
+    command = command.replace("127.0.0.1:2181", ensemble.hosts)
+    environ = {name: value for name, value in os.environ.items() if name not in ("ZK_HOSTS", "LAB_CONTROL")}
+
+    done = subprocess.run(
+        ["sh", "-c", command],
+        cwd=ROOT,
+        env=environ,
+        input="\n" * 40,
+        capture_output=True,
+        text=True,
+        timeout=170,
+        check=False,
+    )
+
+    expected = next((status for option, status in STATUS.items() if option in line), 0)
+    assert done.returncode == expected, done.stdout[-2000:] + done.stderr[-2000:]
+    assert done.stdout.splitlines()[-1].startswith("VERDICT ")
