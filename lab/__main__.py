@@ -1,8 +1,6 @@
 """python -m lab run | servers | demo | bench"""
 
 import argparse
-import importlib
-import importlib.util
 import json
 import os
 import sys
@@ -12,9 +10,9 @@ from itertools import takewhile
 from pathlib import Path
 from typing import NoReturn
 
-from lab import child, java_install
+from lab import child
 from lab.control import control_socket
-from lab.ensemble import Ensemble, EnsembleError, UnavailableError
+from lab.ensemble import Ensemble, EnsembleError
 from lab.guard import GuardedDirectory
 from lab.interrupts import Interrupted, Interrupts
 from lab.ladder import BACKENDS, print_to_stderr, start_ensemble
@@ -42,7 +40,7 @@ class _Parser(argparse.ArgumentParser):
 def main(argv: Sequence[str]) -> int:
     arguments, rest = _parser().parse_known_args(argv)
     arguments.rest = rest
-    if rest and arguments.command is not demo:
+    if rest and arguments.command not in (demo, bench):
         _parser().error(f"unrecognized arguments: {' '.join(rest)}")
     with Interrupts() as interrupts:
         try:
@@ -60,8 +58,6 @@ def run(arguments: argparse.Namespace, interrupts: Interrupts) -> int:
     command = arguments.argv[1:] if arguments.argv[:1] == ["--"] else arguments.argv
     if not command:
         _parser().error("run what? python -m lab run -- COMMAND...")
-    if arguments.need_java:
-        _prepare_java(interrupts)
     with _environment(arguments, interrupts) as environment:
         return child.run(command, environment, interrupts)
 
@@ -96,19 +92,10 @@ def servers(arguments: argparse.Namespace, interrupts: Interrupts) -> int:
 
 
 def bench(arguments: argparse.Namespace, interrupts: Interrupts) -> int:
-    """measure speed, as ratios to raw ZooKeeper calls"""
-    if importlib.util.find_spec("lab.bench") is None:
-        _parser().error("there is no lab/bench.py")
-    status: int = importlib.import_module("lab.bench").main()
-    return status
-
-
-def _prepare_java(interrupts: Interrupts) -> None:
-    """Some tests start servers with Java even where Docker is at hand; without it they are skipped."""
-    try:
-        java_install.find_or_install(print_to_stderr, interrupts.sleep)
-    except UnavailableError as exc:
-        print_to_stderr(f"going on without Java: {exc}")
+    """measure speed, as ratios to raw ZooKeeper calls; options go to the measurement"""
+    command = [sys.executable, "-m", "lab.bench", *arguments.rest]
+    with _environment(arguments, interrupts) as environment:
+        return child.run(command, environment, interrupts)
 
 
 @contextmanager
@@ -171,15 +158,12 @@ def _parser() -> argparse.ArgumentParser:
         return sub
 
     runs = add_with_ensemble(run)
-    runs.add_argument(
-        "--need-java", action="store_true", help="see to it, too, that Java can run ZooKeeper here"
-    )
     runs.add_argument("argv", nargs=argparse.REMAINDER, metavar="-- COMMAND...")
     lists = add_with_ensemble(servers)
     lists.add_argument("--json", action="store_true", help="say where it is as one line of JSON")
     lists.add_argument("--until-stdin-closes", action="store_true", help="end when standard input does, too")
     add_with_ensemble(demo, f"Arguments: any of {', '.join(DEMOS)}, then options, which go to every demo.")
-    add(bench)
+    add_with_ensemble(bench)
     return parser
 
 

@@ -74,10 +74,16 @@ class Shelf:
         self.die(*(number for number in range(1, self.quorum.n + 1) if number not in numbers))
 
     def _served(self) -> int:
-        names = zk.wait(self._stage.client.get_children_async(paths.HOSTS), zk.Deadline(2))
+        """How many replicas are served by their hosts' present sessions; a former life's doesn't count."""
+        deadline = zk.Deadline(2)
+        asked = [
+            self._stage.client.exists_async(paths.host(index)) for index in range(1, len(self.hosts) + 1)
+        ]
         return sum(
-            host.client is not None and host.state == "up" and str(index) in names
-            for index, host in enumerate(self.hosts, 1)
+            host.state == "up"
+            and (stat := zk.wait(result, deadline)) is not None
+            and stat.ephemeralOwner == zk.session_id(host.client)
+            for host, result in zip(self.hosts, asked, strict=True)
         )
 
     # -- looking --

@@ -125,9 +125,9 @@ class Stage:
     def until(self, condition: Callable[[], bool], timeout_s: float = 10.0) -> bool:
         """Wait until ``condition`` holds, looking again whenever somebody tells; says whether it does."""
         deadline = zk.Deadline(timeout_s)
-        while not condition() and not deadline.passed:
+        while not (met := condition()) and not deadline.passed:
             self._happened.wait(timeout=min(deadline.left_s, _GLANCE_S))
-        return condition()
+        return met  # of that look: another might see something else
 
     def require(self, condition: Callable[[], bool], what: str, timeout_s: float = 10.0) -> None:
         """Wait until ``condition`` holds. Raises InDoubt if it doesn't come to."""
@@ -188,8 +188,8 @@ class Stage:
                     raise
                 log.info("an act was spoilt", exc_info=True)
                 self.story.say(f"(disturbed: {first_line(error)}; the act is played again)")
-                self.heal()
                 zk.wait_connected(self.client, zk.Deadline(LOST_AFTER_S))
+                self.heal()
 
     def heal(self) -> None:
         """Everybody whole again."""

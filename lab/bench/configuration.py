@@ -70,12 +70,9 @@ class Floor:
     def five(self, watch: Watch) -> None:
         for listener in self._listeners:
             done(listener.get_async(_FLOOR, watch=lambda event, its=listener: self._heard.put(its)))
-        got: Any = queue.LightQueue()
         with watch.timing():
             done(self._publisher.get_async(_FLOOR))
             published = self._publisher.set_async(_FLOOR, _VALUE)
-            for _ in self._listeners:
-                self._heard.get(timeout=STEP_S).get_async(_FLOOR).rawlink(got.put)
-            for _ in self._listeners:
-                got.get(timeout=STEP_S)
-            done(published)
+            gets = [self._heard.get(timeout=STEP_S).get_async(_FLOOR) for _ in self._listeners]
+            for result in (published, *gets):
+                done(result)

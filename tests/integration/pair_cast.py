@@ -7,7 +7,7 @@ pair in ``/epoch`` itself (:meth:`Cast.record`) and makes the Primary and the Ba
 import threading
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -51,7 +51,11 @@ class Side:
 
     def copies(self) -> dict[str, bytes]:
         """What is on its disk, by file name; a temporary file would show too."""
-        return {found.name: found.read_bytes() for found in self.disk.folder.iterdir()}
+        found = {}
+        for path in self.disk.folder.iterdir():
+            with suppress(FileNotFoundError):  # dropped while we look
+                found[path.name] = path.read_bytes()
+        return found
 
     def has(self, job_id: str, payload: bytes) -> bool:
         return self.copies().get(f"{job_id}.{Digest.of(payload).sha256}") == payload

@@ -5,6 +5,7 @@ from typing import Any
 
 import eventlet
 import pytest
+from kazoo.protocol.states import KazooState
 
 from app import paths, zk
 from app.cluster.election import Candidate, Roles, prepare
@@ -207,6 +208,14 @@ def test_a_candidate_that_hears_nothing_pauses_and_goes_on_while_its_session_liv
     eventually(lambda: a.part == "lead")
     assert a.candidate.seat == seat
     assert stands.epoch() == epoch
+
+
+def test_the_seat_of_a_lost_session_is_nobodys_until_the_line_is_looked_at(stands: Stands) -> None:
+    a = stands.stander("a")
+    seat = eventually(lambda: a.part == "lead" and a.candidate.seat)
+    a.candidate._on_state(KazooState.LOST)
+    assert a.candidate.seat is None
+    eventually(lambda: a.candidate.seat == seat, what="the session lives after all, and so does its seat")
 
 
 def test_a_seat_that_somebody_removed_is_taken_again(stands: Stands) -> None:

@@ -97,7 +97,7 @@ def descriptors() -> int:
     return len(os.listdir("/dev/fd"))  # noqa: PTH208 (a Path would open one more)
 
 
-@pytest.mark.parametrize("size", [1, 12_000_000], ids=["a byte", "more than a link holds back"])
+@pytest.mark.parametrize("size", [1, 6_000_000], ids=["a byte", "more than a link holds back"])
 def test_bytes_pass_unchanged_both_ways(link: Link, server: Server, size: int) -> None:
     sent = os.urandom(size)
     with dialled(link) as near:
@@ -192,6 +192,18 @@ def test_a_sender_feels_a_long_cut_since_a_link_holds_only_so_much(link: Link) -
         near.settimeout(1.0)
         with pytest.raises(TimeoutError):
             near.sendall(b"x" * 100_000_000)
+
+
+def test_a_flood_to_a_server_that_goes_away_leaves_no_green_thread_behind(link: Link, server: Server) -> None:
+    with dialled(link) as near:
+        eventually(lambda: server.connections)
+        flood = eventlet.spawn(near.sendall, b"x" * 50_000_000)
+        eventually(lambda: server.heard[0])
+        server.connections[0].shutdown(socket.SHUT_RDWR)
+        server.connections[0].close()
+        with suppress(OSError):
+            flood.wait()
+    eventually(lambda: link._threads.running() == 1, what="only who accepts is left")
 
 
 def test_a_new_connection_hangs_while_cut(link: Link, server: Server) -> None:

@@ -429,6 +429,43 @@ def test_an_abort_that_overtakes_the_copy_leaves_no_copy(cast: Cast) -> None:
     assert b.copies() == {}
 
 
+def test_a_payload_that_is_blanked_while_the_backup_asks_for_it_is_not_taken_for_an_empty_one(
+    cast: Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a, b = cast.side("a"), cast.side("b")
+    epoch = cast.record(a, b)
+    primary = cast.primary(a, epoch)
+    job_id = new_id()
+    cast.publish(job_id, b"payload")
+    b.disk.save(job_id, b"an older copy under this id")  # so it looks for the outcome first
+    get_async = b.client.get_async
+
+    def decided_meanwhile(path: str, *args: Any, **options: Any) -> Any:
+        if path == paths.job(job_id):
+            primary._decide(job_id, Digest.of(b"payload"), "aborted")
+        return get_async(path, *args, **options)
+
+    monkeypatch.setattr(b.client, "get_async", decided_meanwhile)
+    cast.backup(b, epoch)
+    eventually(lambda: b.did("aborted, no copy kept", job_id))
+    assert cast.ack(job_id) is None
+    assert list(b.copies().values()) == [b"an older copy under this id"]
+
+
+def test_a_backup_that_was_cut_off_hears_of_the_decision_when_it_is_back(cast: Cast) -> None:
+    a, b = cast.side("a"), cast.side("b")
+    epoch = cast.record(a, b)
+    primary = cast.primary(a, epoch)
+    job_id = new_id()
+    cast.publish(job_id, b"payload")
+    cast.backup(b, epoch)
+    eventually(lambda: b.did("ACK created", job_id))
+    b.link.down()
+    primary._decide(job_id, Digest.of(b"payload"), "aborted")
+    b.link.heal()
+    eventually(lambda: not b.copies(), what="the copy is dropped")
+
+
 def test_a_backup_that_restarts_finds_what_it_missed(cast: Cast) -> None:
     a, b = cast.side("a"), cast.side("b")
     epoch = cast.record(a, b)
@@ -651,6 +688,18 @@ def test_a_primary_goes_on_when_only_its_backup_has_changed(cast: Cast) -> None:
     assert not b.has(later, b"more")
 
 
+def test_the_ack_of_a_new_backup_counts_although_nobody_has_told_the_primary_of_it_yet(cast: Cast) -> None:
+    a, b, c = cast.side("a"), cast.side("b"), cast.side("c")
+    epoch = cast.record(a, b)
+    primary = cast.primary(a, epoch, 3.0)
+    job_id = new_id()
+    submission = Ending(primary.submit, job_id, b"payload")
+    eventually(lambda: a.did("published", job_id))
+    cast.backup(c, cast.change_backup(epoch, c))
+    assert isinstance(submission.get(), Outcome)
+    assert c.has(job_id, b"payload")
+
+
 def test_a_decision_goes_on_in_the_next_epoch_of_the_same_primary(cast: Cast) -> None:
     a, _, primary, _ = cast.pair()
     job_id = new_id()
@@ -712,6 +761,7 @@ def test_a_copy_is_not_dropped_because_its_record_is_missing(cast: Cast) -> None
     primary.submit(missed, b"payload")
     eventually(lambda: not backup._copiers.running(), what="b watches the decisions")
     cast.remove(heard_of)
+    eventually(lambda: heard_of not in backup._seen and not backup._copiers.running(), what="b has looked")
     b.link.down()
     cast.remove(missed)
     b.link.heal()

@@ -298,6 +298,24 @@ def test_a_change_is_applied_once_or_never_whatever_is_lost_or_late(seed: int) -
     assert not rivals or end["theirs"] == max(int(str(parse(write)["theirs"])) for write in rivals)
 
 
+def test_a_write_that_was_lost_and_overtaken_casts_no_doubt_on_the_next() -> None:
+    store = _Store()
+    client = _Unreliable(store, random.Random(0))
+    endings = iter(("lost", "beaten", "done"))
+
+    def set_async(path: str, data: bytes, version: int) -> _Answer:
+        ending = next(endings)
+        if ending != "done":
+            store.rival()
+        if ending == "lost":
+            return _Answer(ConnectionLoss())
+        return _Answer(client._stat() if client._arrive(data, version) else BadVersionError())
+
+    client.set_async = set_async  # type: ignore[method-assign]
+    client.get_async = lambda path, watch=None: _Answer((store.data, client._stat()))  # type: ignore[method-assign]
+    assert client.ours == [publish(client, {"ours": "x"}).mzxid]
+
+
 @pytest.mark.parametrize("lost", UNANSWERED)
 def test_a_change_that_was_never_sent_is_refused_and_one_that_was_is_in_doubt(lost: type[Exception]) -> None:
     client = _Unreliable(_Store(), random.Random(0))

@@ -342,8 +342,28 @@ def test_a_replica_with_garbage_does_not_vote() -> None:
         def read(self, index: int, deadline: zk.Deadline) -> Found | Offline | Silent:
             return Found(b"garbage", 0) if index == 1 else super().read(index, deadline)
 
-    register = Register(OneIsGarbage(Script({**five(), 3: V2})), Quorum(), choose=InThisOrder())
-    assert register.read() == V2
+    replicas = OneIsGarbage(Script({**five(), 3: V2}))
+    assert Register(replicas, Quorum(), choose=InThisOrder()).read() == V2
+    with pytest.raises(TooFewReplicas, match="1 offline"):
+        Register(replicas, Quorum(5, 1, 5)).read()
+
+
+def test_a_replica_that_owes_an_answer_is_asked_last() -> None:
+    asked: list[int] = []
+
+    class OneIsStuck(Scripted):
+        def read(self, index: int, deadline: zk.Deadline) -> Found | Offline | Silent:
+            asked.append(index)
+            while index == 1 and not deadline.passed:
+                eventlet.sleep(0.01)
+            return super().read(index, deadline)
+
+    register = Register(OneIsStuck(Script(five())), Quorum(), timeout_s=5.0, choose=InThisOrder())
+    assert register.read() == V1
+    asked.clear()
+    assert register.read() == V1
+    register.close()
+    assert asked[:3] == [2, 3, 4]
 
 
 def test_as_many_callers_as_there_are_may_ask_at_once() -> None:
