@@ -26,11 +26,10 @@ from kazoo.exceptions import (
     SystemErrorException,
     WriterNotClosedException,
 )
-from kazoo.handlers.eventlet import SequentialEventletHandler
 from kazoo.handlers.eventlet import TimeoutError as HandlerTimeout
 from kazoo.retry import KazooRetry
 
-from app.connection import client_of
+from app.connection import Handler, client_of
 from app.errors import Refused, Unreachable
 
 log = logging.getLogger(__name__)
@@ -97,7 +96,7 @@ def connect(
         Unreachable: nobody answered within ``deadline_s`` seconds, or no host's name is known.
     """
     _check_names(hosts)
-    handler = SequentialEventletHandler()
+    handler = Handler()
     client = client_of(
         hosts + chroot,
         timeout=session_timeout_s,

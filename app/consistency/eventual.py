@@ -41,6 +41,9 @@ INITIAL = {"chunk_size": 1024}
 REFRESH_S = 30.0
 # One read of the configuration; a server that takes longer counts as silent.
 _READ_DEADLINE_S = 2.0
+# A copy announces what it has applied after this pause, give or take a quarter: several changes in a row are
+# announced once, and the news of a value doesn't compete with the value on its way to the other copies.
+_ANNOUNCE_AFTER_S = 0.05
 # How long starting a copy waits for its first value: a sync, and a read.
 _START_S = 2 * _READ_DEADLINE_S
 
@@ -236,15 +239,14 @@ class ConfigReplica:
         deadline = zk.Deadline(_READ_DEADLINE_S)
         data, stat = zk.get(self._client, paths.CONFIG, deadline) or (None, None)
         if stat and stat.mzxid < self._copy.mzxid:
-            # A follower may lag, and after sync() it doesn't. If the store is still behind what it has
-            # told us, it has lost its history: then, and only then, an older zxid is the truth.
+            # A follower may lag, and after sync() it doesn't. If the store is still behind what it had told
+            # us before we asked, it has lost its history: then, and only then, an older zxid is the truth.
+            told = self._copy.mzxid
             zk.wait(self._client.sync_async(paths.CONFIG), deadline)
             data, stat = zk.get(self._client, paths.CONFIG, deadline) or (None, None)
-            if stat and stat.mzxid < self._copy.mzxid:
+            if stat and stat.mzxid < told:
                 self.resets += 1
-                log.warning(
-                    "%s: the store was reset (zxid %#x < %#x)", self._node, stat.mzxid, self._copy.mzxid
-                )
+                log.warning("%s: the store was reset (zxid %#x < %#x)", self._node, stat.mzxid, told)
                 self._copy = replace(self._copy, mzxid=-1)
         self.hear(data, stat)
 
@@ -252,6 +254,7 @@ class ConfigReplica:
         """Publish which version we have applied, so that anyone can see who has converged."""
         while True:
             self._to_announce.get()
+            eventlet.sleep(zk.jittered(_ANNOUNCE_AFTER_S))
             while not self._to_announce.empty():
                 self._to_announce.get()
             copy = self._copy

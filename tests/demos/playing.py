@@ -13,7 +13,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing, suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -241,13 +241,9 @@ def play_at_once(
     runs: Sequence[tuple[str, ...]], zookeeper: Mapping[str, str], within_s: float = RUN_S
 ) -> list[Played]:
     """Several at the same time, each (demo, options...); in their order."""
-    playing: list[Playing] = []
-    try:
-        playing += [Playing(*run, zookeeper=zookeeper) for run in runs]
+    with ExitStack() as closing_all:
+        playing = [closing_all.enter_context(Playing(*run, zookeeper=zookeeper)) for run in runs]
         return [one.finish(within_s) for one in playing]
-    finally:
-        for one in playing:
-            one.__exit__(None, None, None)
 
 
 def peak_mb(pid: int) -> float | None:
@@ -287,18 +283,12 @@ def within(seconds: float, condition: Callable[[], bool], what: str) -> None:
 def roots(hosts: str) -> set[str]:
     """What stands under ``/demos`` now."""
     client = zk.connect(hosts, session_timeout_s=10, deadline_s=30)
-    with closing(_Closing(client)):
+    try:
         zk.ensure(client, (paths.DEMOS,), zk.Deadline(10))
         zk.wait(client.sync_async(paths.DEMOS), zk.Deadline(10))
         return set(zk.wait(client.get_children_async(paths.DEMOS), zk.Deadline(10)))
-
-
-class _Closing:
-    def __init__(self, client: object) -> None:
-        self._client = client
-
-    def close(self) -> None:
-        zk.disconnect(self._client)
+    finally:
+        zk.disconnect(client)
 
 
 def assert_one_line(text: str, *parts: str) -> None:

@@ -68,7 +68,8 @@ class Cast:
         return Staged(self.askers.values())
 
     def register(self, replicas: Replicas | None = None, **options: Any) -> Register:
-        return Register(replicas or self.replicas(), options.pop("quorum", Quorum()), **options)
+        patience = {"timeout_s": 5.0, **options}  # a machine may be busy elsewhere
+        return Register(replicas or self.replicas(), Quorum(), **patience)
 
     def notes(self, replicas: Replicas | None = None) -> NotesRegister:
         return NotesRegister(replicas or self.replicas(), Quorum(), timeout_s=1.0)

@@ -614,6 +614,23 @@ def test_a_follower_that_only_lags_is_no_reset(place: Place) -> None:
     assert (one.copy, one.resets) == (published, 0)
 
 
+def test_what_a_watch_brings_during_a_refresh_is_no_reset(place: Place) -> None:
+    """The answer is older than what was heard after the question was sent: not older than what was known."""
+    one = replica(place, refresh_s=NEVER_S)
+    one.hear(encoded({"chunk_size": 5}), stat(2**60))
+    answers = iter([stat(2**60 - 1), stat(2**60)])
+
+    def answer(timeout: float) -> tuple[bytes, Any]:
+        found = next(answers)
+        if found == stat(2**60):
+            one.hear(encoded({"chunk_size": 6}), stat(2**60 + 1))
+        return encoded({"chunk_size": 5}), found
+
+    one._client.get_async = lambda path, watch=None: SimpleNamespace(get=answer)
+    one.refresh()
+    assert (one.copy, one.resets) == (Copy(2**60 + 1, {"chunk_size": 6}), 0)
+
+
 # --- servers that fail, judged by the checker -----------------------------------------------------------
 
 

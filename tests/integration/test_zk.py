@@ -90,7 +90,8 @@ def test_a_name_that_nobody_knows_is_said_so() -> None:
 
 
 def test_one_known_name_is_enough(place: Place) -> None:
-    hosts = f"no-such-host.invalid:2181,{place.hosts}"
+    unknown = ",".join(f"no-such-host-{number}.invalid:2181" for number in range(4))
+    hosts = f"{unknown},{place.hosts}"
     client = zk.connect(hosts, session_timeout_s=SESSION_S, deadline_s=20)
     assert client.connected
     zk.disconnect(client)

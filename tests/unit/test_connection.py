@@ -4,10 +4,12 @@ from collections import deque
 from types import SimpleNamespace
 from typing import Any
 
+import eventlet
 import pytest
+from eventlet.green import socket
 from kazoo.protocol.connection import ConnectionDropped
 
-from app.connection import client_of
+from app.connection import Handler, client_of
 
 
 def connection() -> Any:
@@ -35,3 +37,26 @@ def test_a_reply_to_a_request_of_an_earlier_connection_breaks_this_one() -> None
 def test_a_reply_that_nobody_waits_for_breaks_the_connection() -> None:
     with pytest.raises(ConnectionDropped):
         connection()._read_response(SimpleNamespace(xid=3, zxid=0, err=0), b"", 0)
+
+
+def test_a_socket_that_is_ready_is_told_at_once() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        theirs.send(b"packet")
+
+        assert Handler().select([ours], [], [], 1.0) == ([ours], [], [])
+        assert Handler().select([], [ours], [], 1.0) == ([], [ours], [])
+
+
+def test_a_socket_that_is_not_ready_is_waited_for_while_others_run() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        eventlet.spawn_n(theirs.send, b"packet")
+
+        assert Handler().select([ours], [], [], 1.0) == ([ours], [], [])
+
+
+def test_a_socket_on_which_nothing_comes_is_waited_for_no_longer_than_asked() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        assert Handler().select([ours], [], [], 0.01) == ([], [], [])
