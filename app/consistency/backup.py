@@ -16,7 +16,7 @@ from kazoo.protocol.states import KazooState
 from app import paths, zk
 from app.consistency.disk import Disk
 from app.consistency.epoch import Epoch
-from app.consistency.records import STEP_S, OnStep, Turns, quiet, read_ack, read_outcome
+from app.consistency.records import STEP_S, OnStep, quiet, read_ack, read_outcome
 from app.consistency.transactions import Ack, Digest
 from app.errors import NotUnderstood
 
@@ -39,7 +39,6 @@ class Backup:
         self._name = name
         self._on_step = on_step
         self._seen: set[str] = set()
-        self._turns = Turns()
         self._copiers = eventlet.GreenPool(_COPIERS)
         self._inbox: Any = queue.LightQueue()
         self._thread: Any = None
@@ -77,7 +76,8 @@ class Backup:
         zk.wait(self._client.sync_async(paths.JOBS), deadline)
         for job_id in zk.wait(self._client.get_children_async(paths.JOBS), deadline):
             try:
-                self._keep(job_id, zk.Deadline(STEP_S))
+                with self._disk.turns.of(job_id):
+                    self._keep(job_id, zk.Deadline(STEP_S))
             except NotUnderstood as error:
                 log.error("%s: %s left alone: %s", self._name, job_id, error)
 
@@ -110,7 +110,9 @@ class Backup:
     def _copy(self, job_id: str) -> None:
         """One transaction, by itself: its trouble is nobody else's."""
         try:
-            with self._turns.of(job_id):  # so that "aborted" is not overtaken by the copy that it is to drop
+            with self._disk.turns.of(
+                job_id
+            ):  # or "aborted" could be overtaken by the copy that it drops
                 self._keep(job_id, zk.Deadline(STEP_S), acknowledge=True)
         except zk.NO_ANSWER as error:
             log.info("%s: %s not copied yet: %r", self._name, job_id, error)

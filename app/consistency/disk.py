@@ -8,19 +8,44 @@ import hashlib
 import logging
 import os
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
+
+from eventlet import semaphore
 
 from app import paths
 
 log = logging.getLogger(__name__)
 
 _TEMPORARY = ".writing-"  # the dot tells it from a copy
+# Saving takes a moment; a temporary file that is older than this has no writer any more.
+_ABANDONED_AFTER_S = 60.0
 
 
 def sha256(payload: bytes) -> str:
     return hashlib.sha256(payload).hexdigest()
+
+
+class Turns:
+    """One green thread at a time for each transaction; different transactions don't wait for each other."""
+
+    def __init__(self) -> None:
+        self._taken: dict[str, tuple[Any, int]] = {}  # id -> (semaphore, how many hold it or wait for it)
+
+    @contextmanager
+    def of(self, job_id: str) -> Iterator[None]:
+        turn, others = self._taken.get(job_id, (semaphore.Semaphore(), 0))
+        self._taken[job_id] = (turn, others + 1)
+        try:
+            with turn:
+                yield
+        finally:
+            turn, users = self._taken.pop(job_id)
+            if users > 1:
+                self._taken[job_id] = (turn, users - 1)
 
 
 class Disk:
@@ -28,13 +53,17 @@ class Disk:
 
     Args:
         folder: made if missing; one participant's alone.
+
+    Attributes:
+        turns: whoever saves a copy and may yet drop it, or relies on one that it finds, does so in turn. One
+            participant's former primary and present backup may be at it together.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.turns = Turns()
         _make(folder)
-        for unfinished in folder.glob(f"{_TEMPORARY}*"):
-            unfinished.unlink(missing_ok=True)  # its writer died
+        _clear_away(folder)
         self._ids = {found.stem for found in folder.iterdir() if not found.name.startswith(".")}
 
     def save(self, job_id: str, payload: bytes) -> bool:
@@ -85,6 +114,14 @@ def _make(folder: Path) -> None:
         _make(folder.parent)
         folder.mkdir(exist_ok=True)
         _sync(folder.parent)
+
+
+def _clear_away(folder: Path) -> None:
+    """Remove what writers left unfinished when they died, and nothing that another is writing now."""
+    for unfinished in folder.glob(f"{_TEMPORARY}*"):
+        with suppress(FileNotFoundError):
+            if time.time() - unfinished.stat().st_mtime > _ABANDONED_AFTER_S:
+                unfinished.unlink()
 
 
 def _sync(folder: Path) -> None:

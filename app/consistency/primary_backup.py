@@ -32,9 +32,9 @@ from eventlet import queue, tpool
 
 from app import paths, zk
 from app.consistency.backup import Backup
-from app.consistency.disk import Disk
+from app.consistency.disk import Disk, Turns
 from app.consistency.epoch import Epoch
-from app.consistency.records import STEP_S, OnStep, Turns, forget_old, quiet, read_ack, read_outcome
+from app.consistency.records import STEP_S, OnStep, forget_old, quiet, read_ack, read_outcome
 from app.consistency.transactions import Ack, Decision, Digest, Outcome, counts, verdict
 from app.errors import Aborted, Fenced, InDoubt, NoBackup, NotUnderstood, Refused
 
@@ -94,7 +94,8 @@ class Primary:
         digest = Digest.of(payload)
         # In turns, so that of two submissions of one id neither drops a copy that the other has published.
         with self._turns.of(job_id), self._in_doubt_without_answer(job_id):
-            outcome = self._begin(job_id, payload, digest)
+            with self._disk.turns.of(job_id):
+                outcome = self._begin(job_id, payload, digest)
             if outcome is None:
                 ack = self._await_ack(job_id, digest)
                 outcome = self._decide(job_id, digest, "committed" if ack else "aborted")
@@ -192,8 +193,6 @@ class Primary:
         self._on_step("primary has it on disk", job_id)
         try:
             return self._publish(job_id, payload, digest)
-        except Fenced:
-            raise  # this disk may serve a backup of the new epoch by now, which relies on what it found here
         except Refused:
             if is_new:  # provably never published with these bytes: the copy is nobody's
                 self._discard(job_id, digest)

@@ -1,14 +1,11 @@
-"""What both sides of the pair share: reading a transaction's records, taking turns, forgetting.
+"""What both sides of the pair share: reading a transaction's records, and forgetting them.
 
 How the records look, and the rules of deciding, stand in ``transactions``.
 """
 
 import logging
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
-
-from eventlet import semaphore
 
 from app import paths, zk
 from app.consistency.epoch import Epoch
@@ -42,25 +39,6 @@ def read_ack(client: Any, job_id: str, deadline: zk.Deadline) -> Ack | None:
     except NotUnderstood as error:
         log.warning("%s: %s", paths.backup_ack(job_id), error)
         return None
-
-
-class Turns:
-    """One green thread at a time for each transaction; different transactions don't wait for each other."""
-
-    def __init__(self) -> None:
-        self._taken: dict[str, tuple[Any, int]] = {}  # id -> (semaphore, how many hold it or wait for it)
-
-    @contextmanager
-    def of(self, job_id: str) -> Iterator[None]:
-        turn, others = self._taken.get(job_id, (semaphore.Semaphore(), 0))
-        self._taken[job_id] = (turn, others + 1)
-        try:
-            with turn:
-                yield
-        finally:
-            turn, users = self._taken.pop(job_id)
-            if users > 1:
-                self._taken[job_id] = (turn, users - 1)
 
 
 def forget_old(client: Any, epoch: Epoch) -> int:

@@ -16,6 +16,7 @@ from app.consistency.as_in_the_notes import NotesRegister
 from app.consistency.quorum import UNWRITTEN, Held, Quorum, Register, decode
 from app.consistency.replicas import Offline, ReplicaHost, Replicas, Silent
 from app.demo.recording import NOT_A_RESULT, recorded_read, recorded_write
+from app.faults import Link
 from tests.conftest import Place, eventually
 
 ALL = (1, 2, 3, 4, 5)
@@ -63,6 +64,12 @@ class Cast:
         }
         self.director = place.client()  # sees and moves the scenery, beside all links
         self.until_online(*ALL)
+
+    def client_of(self, servers: str) -> Any:
+        """A session that never leaves these servers."""
+        link = Link(servers)
+        self.place._closing.callback(link.close)
+        return self.place.client(link)
 
     def replicas(self) -> Staged:
         return Staged(self.askers.values())

@@ -630,15 +630,36 @@ def test_a_deposed_backup_acknowledges_nothing(cast: Cast, caplog: pytest.LogCap
     assert cast.ack(job_id) is None
 
 
-def test_the_copy_of_a_deposed_primary_may_serve_a_backup_and_is_kept(cast: Cast) -> None:
-    """A retry can reach the new primary while the first attempt still hangs at the old one."""
+def test_a_deposed_primary_leaves_no_copy_of_what_it_could_not_publish(cast: Cast) -> None:
     a, _, primary, _ = cast.pair()
     c = cast.side("c")
     job_id = new_id()
     a.on["primary has it on disk"] = partial(cast.record, c, a)
     with pytest.raises(Fenced):
         primary.submit(job_id, b"payload")
+    assert not a.has(job_id, b"payload")
+
+
+def test_a_retry_at_the_new_primary_keeps_the_copy_that_the_old_one_is_about_to_drop(cast: Cast) -> None:
+    """The deposed primary is the new one's backup, on the same disk, and both are at the same transaction."""
+    a, _, old, _ = cast.pair()
+    c = cast.side("c")
+    job_id = new_id()
+    retries: list[Ending] = []
+
+    def take_over_and_ask_again() -> None:
+        epoch = cast.record(c, a)
+        cast.backup(a, epoch)
+        retries.append(Ending(cast.primary(c, epoch).submit, job_id, b"payload"))
+
+    a.on["primary has it on disk"] = take_over_and_ask_again
+    first = Ending(old.submit, job_id, b"payload").get()
+    decided = retries[0].get()
+    assert isinstance(first, (Fenced, InDoubt, Outcome))
+    assert isinstance(decided, Outcome)
+    assert decided.decision == "committed"
     assert a.has(job_id, b"payload")
+    assert c.has(job_id, b"payload")
 
 
 def test_of_two_who_believe_to_lead_only_one_decides(cast: Cast) -> None:

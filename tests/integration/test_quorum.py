@@ -17,7 +17,6 @@ from app.consistency.replicas import Found, Offline, ReplicaHost, Replicas, Sile
 from app.demo.recording import recorded_read, recorded_write
 from app.demo.servers import Servers
 from app.errors import InDoubt, Refused, TooFewReplicas
-from app.faults import Link
 from tests.conftest import Place, eventually
 from tests.integration.quorum_cast import ALL, OBJECT, Asking, Cast, Load, Staged, expire, recorded, shown
 
@@ -458,25 +457,21 @@ def test_a_load_is_linearizable_while_a_server_is_cut_from_its_leader_and_its_cl
 ) -> None:
     follower = follower_of(servers)
     recorder = Recorder()
-    near = Link(follower.hosts)
-    try:
-        lagging = cast.place.client(near)
-        registers = [
-            cast.register(Staged(cast.askers.values())),
-            cast.register(Staged([lagging, lagging, *(cast.askers[i] for i in (3, 4, 5))])),
-            cast.register(Staged([lagging] * 5)),
-        ]
-        load = Load(registers, recorder)
-        load.until_done(40)
-        servers.partition(follower.index)
-        recorder.fault("partition", f"server {follower.index}")
-        load.until_done(40)
-        servers.heal(follower.index)
-        recorder.fault("heal", f"server {follower.index}")
-        load.until_done(40)
-        load.stop()
-    finally:
-        near.close()
+    lagging = cast.client_of(follower.hosts)
+    registers = [
+        cast.register(),
+        cast.register(Staged([lagging, lagging, *(cast.askers[index] for index in (3, 4, 5))])),
+        cast.register(Staged([lagging] * 5)),
+    ]
+    load = Load(registers, recorder)
+    load.until_done(40)
+    servers.partition(follower.index)
+    recorder.fault("partition", f"server {follower.index}")
+    load.until_done(40)
+    servers.heal(follower.index)
+    recorder.fault("heal", f"server {follower.index}")
+    load.until_done(40)
+    load.stop()
     verdict = judged(recorder)
     assert verdict.outcome == "held", verdict.sentence
 
@@ -486,10 +481,8 @@ def test_a_replica_read_through_a_server_that_lags_is_new_where_a_plain_get_is_s
 ) -> None:
     follower = follower_of(servers)
     others = ",".join(status.hosts for status in servers.status() if status.index != follower.index)
-    place = cast.place
-    ahead, lagging = place.client(Link(others)), place.client(Link(follower.hosts))
-    # The hosts of the replicas may be sessions of the follower, too: this one is not.
-    cast.dies(1)
+    ahead, lagging = cast.client_of(others), cast.client_of(follower.hosts)
+    cast.dies(1)  # its host's session may be the follower's; this one's is not:
     zk.wait(ahead.create_async(paths.host(1), b"elsewhere", ephemeral=True), zk.Deadline(5))
     old = cast.register().write(b"v1")
     new = Held(Version(old.counter + 1, "new"), b"v2")

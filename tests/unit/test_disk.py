@@ -3,6 +3,7 @@
 import errno
 import os
 import stat
+import time
 from pathlib import Path
 from typing import Any
 
@@ -187,6 +188,9 @@ def test_a_folder_that_cannot_be_synced_is_an_error(disk: Disk, monkeypatch: pyt
 
 def test_what_a_writer_left_unfinished_when_it_died_is_no_copy_and_is_cleared_away(disk: Disk) -> None:
     disk.save("job", b"payload")
-    (disk.folder / ".writing-abc").write_bytes(b"pay")
+    for name, age_s in ((".writing-dead", 3600), (".writing-alive", 0)):
+        (disk.folder / name).write_bytes(b"pay")
+        os.utime(disk.folder / name, (time.time() - age_s,) * 2)
     again = Disk(disk.folder)
-    assert everything(again) == [f"job.{sha256(b'payload')}"]
+    assert set(everything(again)) == {f"job.{sha256(b'payload')}", ".writing-alive"}
+    assert not again.may_hold(".writing-alive")
