@@ -110,9 +110,8 @@ class Backup:
     def _copy(self, job_id: str) -> None:
         """One transaction, by itself: its trouble is nobody else's."""
         try:
-            with self._disk.turns.of(
-                job_id
-            ):  # or "aborted" could be overtaken by the copy that it drops
+            # In turn, or "aborted" could be overtaken by the copy that it is to drop.
+            with self._disk.turns.of(job_id):
                 self._keep(job_id, zk.Deadline(STEP_S), acknowledge=True)
         except zk.NO_ANSWER as error:
             log.info("%s: %s not copied yet: %r", self._name, job_id, error)

@@ -18,6 +18,7 @@ from app import paths, zk
 from app.checker.durability import durable
 from app.checker.history import Recorder
 from app.consistency import primary_backup, records
+from app.consistency.backup import Backup
 from app.consistency.primary_backup import Primary
 from app.consistency.transactions import Ack, Digest, Outcome
 from app.demo.servers import Servers
@@ -640,26 +641,43 @@ def test_a_deposed_primary_leaves_no_copy_of_what_it_could_not_publish(cast: Cas
     assert not a.has(job_id, b"payload")
 
 
-def test_a_retry_at_the_new_primary_keeps_the_copy_that_the_old_one_is_about_to_drop(cast: Cast) -> None:
+@pytest.mark.parametrize("part", ["backs up", "joins"])
+def test_a_retry_at_the_new_primary_keeps_the_copy_that_the_old_one_is_about_to_drop(
+    cast: Cast, monkeypatch: pytest.MonkeyPatch, part: str
+) -> None:
     """The deposed primary is the new one's backup, on the same disk, and both are at the same transaction."""
     a, _, old, _ = cast.pair()
     c = cast.side("c")
     job_id = new_id()
-    retries: list[Ending] = []
+    drop, relying = old._discard, []
 
-    def take_over_and_ask_again() -> None:
-        epoch = cast.record(c, a)
-        cast.backup(a, epoch)
-        retries.append(Ending(cast.primary(c, epoch).submit, job_id, b"payload"))
+    def relied_on_first(*args: Any) -> None:
+        """The retry comes between the old primary's look, which found no record, and the drop."""
+        cast.publish(job_id, b"payload")
+        if part == "joins":
+            relying.append(Ending(Backup(a.client, a.disk, cast.epoch(), "a").catch_up))
+        else:
+            cast.backup(a, cast.epoch())
+        eventlet.sleep(0.3)  # time enough for who doesn't wait its turn to rely on the copy that is here
+        drop(*args)
 
-    a.on["primary has it on disk"] = take_over_and_ask_again
-    first = Ending(old.submit, job_id, b"payload").get()
-    decided = retries[0].get()
-    assert isinstance(first, (Fenced, InDoubt, Outcome))
-    assert isinstance(decided, Outcome)
-    assert decided.decision == "committed"
+    a.on["primary has it on disk"] = partial(cast.record, c, a)
+    monkeypatch.setattr(old, "_discard", relied_on_first)
+    with pytest.raises(Fenced):
+        old.submit(job_id, b"payload")
+    for joining in relying:
+        assert joining.get() is None
+    eventually(lambda: relying or cast.ack(job_id))
     assert a.has(job_id, b"payload")
-    assert c.has(job_id, b"payload")
+
+
+def test_what_a_deposed_primary_refuses_is_not_on_its_disk(cast: Cast) -> None:
+    a, _, primary, _ = cast.pair()
+    c = cast.side("c")
+    a.on["primary has it on disk"] = partial(cast.record, c, a)
+    with pytest.raises(Fenced):
+        primary.submit(new_id(), b"payload")
+    assert a.copies() == {}
 
 
 def test_of_two_who_believe_to_lead_only_one_decides(cast: Cast) -> None:
