@@ -120,7 +120,7 @@ class Play:
         stage.require(lambda: job_id in notes.acknowledged, "the backup has acknowledged it")
         stage.recorder.observe("notes-backup", stage.key(job_id), notes.acknowledged[job_id].decode())
         stage.story.say("the backup returns, finds the record that nobody took back, and acknowledges it")
-        stage.story.verdict_of("the user's answer", durable(stage.history("notes")))
+        stage.story.verdict_of(durable(stage.history("notes")))
         stage.dismiss(backup)
 
     def notes_submit(self, stage: Stage, primary: NotesPrimary, backup: Any) -> None:

@@ -258,7 +258,7 @@ class Register:
             if self._quorum.n - offline < need or deadline.passed:
                 message = (
                     f"{len(answers)} of {self._quorum.n} replicas answered, {need} are needed "
-                    f"({offline} offline); nothing was changed"
+                    f"({self._quorum.n - len(answers)} not served, or silent); nothing was changed"
                 )
                 raise TooFewReplicas(message)
             try:

@@ -53,9 +53,9 @@ class Story:
         ):
             self._print(part, style)
 
-    def verdict_of(self, name: str, verdict: Verdict) -> None:
+    def verdict_of(self, verdict: Verdict) -> None:
         """What the checker says about one act."""
-        self.say(f"checker: {name} {verdict.outcome}: {verdict.sentence}", _STYLE[verdict.outcome])
+        self.say(f"checker: {verdict.outcome}: {verdict.sentence}", _STYLE[verdict.outcome])
 
     def table(self, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         """Columns, aligned; with rules and colour on a terminal."""

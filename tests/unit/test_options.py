@@ -81,7 +81,9 @@ def test_help_lists_the_five_first(capsys: pytest.CaptureFixture[str]) -> None:
         parsed("--help")
     assert ended.value.code == 0
     first, advanced = capsys.readouterr().out.split("Advanced:")
-    listed = [name for name in re.findall(r"^  (?:-h, )?(--[a-z-]+)", first, re.MULTILINE) if name != "--help"]
+    listed = [
+        name for name in re.findall(r"^  (?:-h, )?(--[a-z-]+)", first, re.MULTILINE) if name != "--help"
+    ]
     assert listed == ["--step", "--protocol", "--participants", "--seed", "--json"]
     for option in (
         "history",
