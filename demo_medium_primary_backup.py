@@ -34,7 +34,8 @@ from app.demo.stage import Stage
 from app.errors import Fenced, Refused
 
 # One pod lost at a time, and time to notice: a session has to run out before the next in line takes over.
-FAULT_EVERY_S = (1.0, 3.0)
+FAULT_EVERY_S = (1.5, 4.0)
+THINK_S = (0.05, 0.35)
 
 # --- the notes' names -----------------------------------------------------------------------------------
 
@@ -226,7 +227,7 @@ class Play:
 
         self.pair.ready()
         with stage.faults(at_most=1, every_s=FAULT_EVERY_S):
-            crowd(options.clients, options.operations, request, stage.choose)
+            crowd(options.clients, options.operations, request, stage.choose, THINK_S)
         self.pair.ready()
         stage.story.say(f"meanwhile: {stage.faults_since(began_ns) or 'no fault'}")
         stage.story.say(
@@ -263,6 +264,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             opening=play.opening,
             play=play.perform,
             judge=judge,
+            operations=60,
         ),
         argv,
     )

@@ -74,9 +74,9 @@ class Member:
     def wait_for(self, condition: Any, timeout_s: float) -> bool:
         """Wait until ``condition(self)`` holds, looking again as roles change; says whether it does."""
         deadline = zk.Deadline(timeout_s)
-        while not condition(self) and not deadline.passed:
+        while not (met := condition(self)) and not deadline.passed:
             self._changed.wait(timeout=deadline.left_s)
-        return bool(condition(self))
+        return bool(met)
 
     # -- roles, called from the candidate's green thread --
 

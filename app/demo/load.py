@@ -35,9 +35,18 @@ _THINK_S = (0.01, 0.08)
 _OPERATION_S = 8.0
 
 
-def crowd(clients: int, operations: int, act: Callable[[int], None], choose: random.Random) -> None:
-    """Have ``clients`` green threads do ``operations`` in all. An ending that isn't a result is recorded
-    where it happened, and the client goes on."""
+def crowd(
+    clients: int,
+    operations: int,
+    act: Callable[[int], None],
+    choose: random.Random,
+    think_s: tuple[float, float] = _THINK_S,
+) -> None:
+    """Have ``clients`` green threads do ``operations`` in all.
+
+    An ending that isn't a result is recorded where it happened, and the client goes on. ``think_s``: least
+    and most seconds between two operations of one client.
+    """
 
     def client(number: int, share: int) -> None:
         for _ in range(share):
@@ -45,15 +54,19 @@ def crowd(clients: int, operations: int, act: Callable[[int], None], choose: ran
                 act(number)
             except NOT_A_RESULT:
                 # Recorded as refused or unknown; as a person would, take a breath before the next.
-                eventlet.sleep(_THINK_S[1])
-            eventlet.sleep(choose.uniform(*_THINK_S))
+                eventlet.sleep(think_s[1])
+            eventlet.sleep(choose.uniform(*think_s))
 
     threads = [
         eventlet.spawn(client, number, operations // clients + (number <= operations % clients))
         for number in range(1, clients + 1)
     ]
-    for thread in threads:
-        thread.wait()
+    try:
+        for thread in threads:
+            thread.wait()
+    finally:
+        for thread in threads:
+            thread.kill()  # those that are left when somebody interrupts us
 
 
 # --- the register's load, in processes of its own --------------------------------------------------------

@@ -72,7 +72,9 @@ def _number(kind: type[int] | type[float], least: float, most: float) -> Callabl
     return parse
 
 
-def parse(argv: Sequence[str] | None, *, program: str, claim: str, quorum: bool = False) -> Options:
+def parse(
+    argv: Sequence[str] | None, *, program: str, claim: str, operations: int = 120, quorum: bool = False
+) -> Options:
     """Parse ``argv`` (None: the process's own). Bad usage ends the process with one line and status 2."""
     usage = "%(prog)s [options]"
     parser = _Parser(prog=program, usage=usage, description=claim, allow_abbrev=False, add_help=False)
@@ -101,9 +103,19 @@ def parse(argv: Sequence[str] | None, *, program: str, claim: str, quorum: bool 
         help="write what was done, one JSON object a line (- to stdout)",
     )
     advanced(
-        "--operations", type=_number(int, 1, 1_000_000), default=120, metavar="K", help="size of the load"
+        "--operations",
+        type=_number(int, 1, 1_000_000),
+        default=operations,
+        metavar="K",
+        help=f"size of the load (default {operations})",
     )
-    advanced("--clients", type=_number(int, 1, 64), default=4, metavar="C", help="clients that share it")
+    advanced(
+        "--clients",
+        type=_number(int, 1, 64),
+        default=4,
+        metavar="C",
+        help="clients that share it (default 4)",
+    )
     advanced("--faults", choices=("none", "random"), default="random", help="what the load runs under")
     patience = f"patience with the backup (default {ACK_TIMEOUT_S:g}; the notes have 10)"
     advanced(

@@ -52,6 +52,7 @@ class Demo:
         opening: brings the participants on stage.
         play: performs the acts of one protocol ("notes" or "full") on a stage.
         judge: decides the history of one protocol.
+        operations: size of the load if nobody says, so that a run stays under half a minute.
         quorum: whether ``--n --w --r --weak`` apply.
     """
 
@@ -62,12 +63,15 @@ class Demo:
     opening: Callable[[Stage], None]
     play: Callable[[Stage, str], None]
     judge: Callable[[History], Verdict]
+    operations: int = 120
     quorum: bool = False
 
 
 def main_of(demo: Demo, argv: Sequence[str] | None) -> int:
     """Run a demo; returns its exit status. Only bad usage ends the process from within."""
-    options = parse(argv, program=demo.program, claim=demo.claim, quorum=demo.quorum)
+    options = parse(
+        argv, program=demo.program, claim=demo.claim, operations=demo.operations, quorum=demo.quorum
+    )
     # A cut link is the lesson, and kazoo reports each one; who wants to hear it sets LOGLEVEL.
     logging.basicConfig(level=os.environ.get("LOGLEVEL", "CRITICAL").upper(), format="%(name)s: %(message)s")
     try:
