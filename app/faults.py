@@ -107,6 +107,7 @@ class Link:
             if self._down:
                 client.close()
             else:
+                self._sockets.add(client)
                 self._threads.spawn_n(self._carry, client, server)
 
     def _carry(self, client: Any, server: tuple[str, int]) -> None:
@@ -115,13 +116,12 @@ class Link:
         eventlet doesn't notice that a descriptor is closed under a green thread that waits for it, and would
         hand that thread the next connection's bytes. So others only break a connection, which wakes both.
         """
-        self._sockets.add(client)
         requests: Any = queue.LightQueue(_HELD_CHUNKS)
         replies: Any = queue.LightQueue(_HELD_CHUNKS)
         reader = self._threads.spawn(self._read, client, requests)
         self._requests.wait()  # while cut, the connection hangs as it does when its first packet is lost
         # Who has given up meanwhile has never reached the server.
-        upstream = None if self._down or reader.dead else _dial(server)
+        upstream = None if reader.dead else _dial(server)
         if upstream is not None:
             self._sockets.add(upstream)
             client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

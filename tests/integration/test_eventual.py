@@ -165,6 +165,7 @@ def test_a_stopped_copy_applies_and_announces_nothing_more(place: Place) -> None
     one.stop()
     held, calls = one.copy, len(applied)
     publish(client, {"chunk_size": 6})
+    eventually(lambda: one._client.state_listeners == set(), what="nobody listens any more")
     eventlet.sleep(5 * SOON_S)
     assert (one.copy, len(applied)) == (held, calls)
     assert all(thread.dead for thread in one._threads)
@@ -287,8 +288,12 @@ def test_the_safety_net_survives_a_configuration_that_vanishes(place: Place) -> 
     zk.wait(client.delete_async(paths.CONFIG), zk.Deadline(5))
     eventlet.sleep(5 * SOON_S)
     assert one.copy == held
-    one._copy = Copy(2**60, held.value)  # and also between the two reads of one refresh
+    # And between the two reads of one refresh.
+    old, client_of_one = SimpleNamespace(get=lambda timeout: (b"", stat(held.mzxid - 1))), one._client
+    answers, get = [old], client_of_one.get_async
+    client_of_one.get_async = lambda *given, **more: answers.pop() if answers else get(*given, **more)
     one.refresh()
+    assert (one.copy, one.resets) == (held, 0)
     published = publish(client, {"chunk_size": 6})
     eventually(lambda: one.copy == published)
 
@@ -383,6 +388,7 @@ def test_a_burst_of_changes_is_announced_with_few_writes_and_the_last_one_counts
         eventlet.sleep(0.001)
     eventually(lambda: announcements and announcements[-1] == b'{"config_version":50}')
     assert len(announcements) < 10
+    assert one._to_announce.empty()
 
 
 def test_what_a_former_session_has_left_is_taken_over(place: Place) -> None:
@@ -461,6 +467,22 @@ def test_nothing_is_written_when_the_result_would_be_invalid_or_too_large(place:
     with pytest.raises(Refused):
         publish(client, {"x": "a" * 1_100_000})
     assert stored(client)[1].mzxid == before.mzxid
+
+
+def test_a_configuration_that_vanishes_under_a_publisher_is_made_anew(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client, write = place.client(), eventual._write
+    publish(client, {"x": 0})
+
+    def write_too_late(*arguments: Any) -> Any:
+        monkeypatch.setattr(eventual, "_write", write)
+        zk.wait(client.delete_async(paths.CONFIG), zk.Deadline(5))
+        return write(*arguments)
+
+    monkeypatch.setattr(eventual, "_write", write_too_late)
+    publish(client, {"x": 1})
+    assert stored(client)[0] == {**INITIAL, "x": 1}
 
 
 def test_two_publishers_at_once_lose_nothing(place: Place) -> None:

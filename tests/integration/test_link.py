@@ -139,15 +139,17 @@ def test_a_cut_holds_every_byte_and_healing_delivers_them_in_order(link: Link, s
 
 def test_a_second_cut_right_after_healing_still_holds(link: Link, server: Server) -> None:
     with dialled(link) as near:
+        near.sendall(b"a")
+        eventually(lambda: server.heard == [b"a"])
         link.cut()
-        near.sendall(b"x")
+        near.sendall(b"b")
         eventlet.sleep(QUIET_S)
         link.heal()
         link.cut()
         eventlet.sleep(QUIET_S)
-        assert server.heard in ([], [b""])
+        assert server.heard == [b"a"]
         link.heal()
-        eventually(lambda: server.heard == [b"x"])
+        eventually(lambda: server.heard == [b"ab"])
 
 
 def test_what_was_under_way_arrives_although_its_sender_has_given_up(link: Link, server: Server) -> None:
@@ -285,6 +287,26 @@ def test_a_connection_that_hung_while_cut_dies_with_the_machine(link: Link, serv
         link.heal()
         eventlet.sleep(QUIET_S)
         assert server.heard == []
+
+
+def test_a_connection_that_is_just_being_accepted_dies_with_the_machine_too(
+    link: Link, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spawn_n = link._threads.spawn_n
+
+    def spawn_and_die(*arguments: Any) -> None:
+        spawn_n(*arguments)
+        link.down()
+
+    monkeypatch.setattr(link._threads, "spawn_n", spawn_and_die)
+    with dialled(link) as near, eventlet.Timeout(20):
+        near.sendall(b"hello")
+        with suppress(ConnectionError):
+            assert near.recv(1) == b""
+        eventlet.sleep(QUIET_S)
+        link.heal()
+        eventlet.sleep(QUIET_S)
+    assert server.connections == []
 
 
 @pytest.mark.parametrize("state", ["whole", "cut", "slow", "down"])

@@ -150,6 +150,12 @@ def test_jitter_stays_within_a_quarter() -> None:
     assert len({zk.jittered(10) for _ in range(10)}) > 1
 
 
+def test_an_answer_that_never_comes_is_waited_for_until_the_deadline(place: Place) -> None:
+    never = place.client().handler.async_result()
+    with at_most(GENEROUS_S), pytest.raises(zk.NO_ANSWER):
+        zk.wait(never, zk.Deadline(0.1))
+
+
 def test_a_request_behind_a_cut_link_is_not_answered_and_may_happen_later(place: Place) -> None:
     link = place.link()
     client = place.client(link)
