@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import shutil
 import signal
 import sys
 import tempfile
@@ -31,6 +32,10 @@ _STATUS = {"held": HELD, "violated": VIOLATED, "in doubt": IN_DOUBT}
 
 # How often the main thread looks at what signal handlers and listeners have noted; they can't wake it.
 _TICK_S = 0.05
+
+
+# The participants' disks: a folder whose name tells whose it is.
+_FOLDER = "k8s-zk-demo-"
 
 
 class Interrupted(Exception):
@@ -91,6 +96,18 @@ def leave(status: int) -> NoReturn:
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(status)
+
+
+def sweep_folders() -> None:
+    """Remove the folders of killed runs: those whose process is no more."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{_FOLDER}*-*"):
+        owner = folder.name.removeprefix(_FOLDER).partition("-")[0]
+        try:
+            os.kill(int(owner), 0)
+        except ProcessLookupError:
+            shutil.rmtree(folder, ignore_errors=True)
+        except (PermissionError, ValueError):
+            continue  # somebody else's, and alive; or not a run's at all
 
 
 @contextmanager
@@ -191,7 +208,8 @@ class _Performance:
         closing.callback(run.close)
         run.open()
         self._run = run
-        folder = Path(closing.enter_context(tempfile.TemporaryDirectory(prefix="k8s-zk-demo-")))
+        sweep_folders()
+        folder = Path(closing.enter_context(tempfile.TemporaryDirectory(prefix=f"{_FOLDER}{os.getpid()}-")))
         recorder = Recorder(self._sink)
         closing.callback(recorder.close)
         client = zk.connect(hosts, chroot=run.chroot, session_timeout_s=options.session_timeout_s)

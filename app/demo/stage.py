@@ -137,8 +137,12 @@ class Stage:
 
     def together(self, *actions: Callable[[], object]) -> list[object]:
         """Do all of them at the same time; their results, or the first error when all have ended."""
-        threads = [eventlet.spawn(action) for action in actions]
-        return [thread.wait() for thread in threads]
+        threads = [eventlet.spawn(_ending, action) for action in actions]
+        endings = [thread.wait() for thread in threads]
+        for _, error in endings:
+            if error is not None:
+                raise error
+        return [result for result, _ in endings]
 
     def rest(self, seconds: float) -> None:
         """Let time pass, for everybody."""
@@ -216,6 +220,14 @@ class Stage:
         while self._closing:
             pool.spawn_n(self._closing.pop())
         pool.waitall()
+
+
+def _ending(action: Callable[[], object]) -> tuple[object, Exception | None]:
+    """Its result, or its error: eventlet prints what leaves a green thread, even if somebody waits for it."""
+    try:
+        return action(), None
+    except NOT_A_RESULT as error:
+        return None, error
 
 
 def first_line(error: BaseException) -> str:

@@ -444,7 +444,16 @@ def test_the_current_version_is_what_every_copy_will_hold(place: Place) -> None:
     client = place.client()
     assert current_zxid(client) == -1
     published = publish(client, {"chunk_size": 5})
-    assert current_zxid(place.client()) == published.mzxid
+    other, asked = place.client(), list[str]()
+    sync = other.sync_async
+
+    def noted_sync(path: str) -> Any:
+        asked.append(path)
+        return sync(path)
+
+    other.sync_async = noted_sync
+    assert current_zxid(other) == published.mzxid
+    assert asked  # else a follower that lags would be believed
 
 
 # --- publishing -----------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 import hashlib
 import logging
 import os
+import struct
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -196,6 +197,17 @@ def test_a_sender_feels_a_long_cut_since_a_link_holds_only_so_much(link: Link) -
             near.sendall(b"x" * 100_000_000)
 
 
+def test_a_connection_that_is_reset_on_one_side_ends_on_the_other(link: Link, server: Server) -> None:
+    at_once = struct.pack("ii", 1, 0)  # closing then sends a reset, not an end
+    with dialled(link) as near:
+        near.sendall(b"x")
+        eventually(lambda: server.heard == [b"x"])
+        near.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, at_once)
+    eventually(lambda: server.ended == [True])
+    server.connections[0].close()
+    eventually(lambda: link._threads.running() == 1, what="only who accepts is left")
+
+
 def test_a_flood_to_a_server_that_goes_away_leaves_no_green_thread_behind(link: Link, server: Server) -> None:
     with dialled(link) as near:
         eventually(lambda: server.connections)
@@ -350,6 +362,18 @@ def test_a_link_can_be_closed_while_it_dials_a_server_that_does_not_answer() -> 
         assert link._threads.running() == 0
         for one in crowd:
             one.close()
+
+
+def test_a_connection_to_a_dead_server_ends_and_nobody_goes_on_reading_it() -> None:
+    gone = eventlet.listen(("127.0.0.1", 0))
+    link = Link(f"127.0.0.1:{gone.getsockname()[1]}")
+    gone.close()
+    try:
+        with dialled(link) as near, suppress(ConnectionError):
+            assert near.recv(1) == b""
+        eventually(lambda: link._threads.running() == 1, what="only who accepts is left")
+    finally:
+        link.close()
 
 
 def test_a_client_skips_a_server_that_is_dead(place: Place) -> None:

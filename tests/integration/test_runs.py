@@ -95,6 +95,7 @@ def test_closing_removes_everything_however_deep_and_wide(place: Place) -> None:
             zk.wait(result, zk.Deadline(GENEROUS_S))
     assert children(watching, paths.DEMOS) == []
     assert run._heart.dead
+    assert run._client.state_listeners == set()
 
 
 def test_closing_a_run_that_was_never_opened_is_harmless(place: Place) -> None:
@@ -119,6 +120,19 @@ def test_an_ownerless_root_that_is_old_is_swept_with_all_that_is_in_it(
     with opened(place) as run:
         assert not exists(watching, root)
         assert children(watching, paths.DEMOS) == [run.id]
+
+
+def test_a_root_that_vanishes_while_it_is_looked_at_is_passed_over(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with opened(place) as run:
+        zk.ensure(run._client, (paths.run("ghost"),), zk.Deadline(STEP_S))
+        listed = run._client.get_children_async(paths.DEMOS)
+        assert "ghost" in zk.wait(listed, zk.Deadline(STEP_S))
+        zk.wait(run._client.delete_async(paths.run("ghost")), zk.Deadline(STEP_S))
+        monkeypatch.setattr(run._client, "get_children_async", lambda path: listed)
+        assert sweep(run._client, run.chroot) == []
+        monkeypatch.undo()
 
 
 def test_an_owned_root_is_never_swept_however_old(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
