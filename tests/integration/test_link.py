@@ -7,10 +7,12 @@ import struct
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from types import SimpleNamespace
 from typing import Any
 
 import eventlet
 import pytest
+from eventlet import queue
 from eventlet.green import socket
 
 from app import zk
@@ -208,6 +210,15 @@ def test_a_connection_that_is_reset_on_one_side_ends_on_the_other(link: Link, se
     eventually(lambda: link._threads.running() == 1, what="only who accepts is left")
 
 
+def test_a_connection_that_fails_in_an_odd_way_has_ended(link: Link) -> None:
+    def recv(size: int) -> bytes:
+        raise TimeoutError
+
+    held: Any = queue.LightQueue()
+    link._read(SimpleNamespace(recv=recv), held)
+    assert held.get()[1] == b""
+
+
 def test_a_flood_to_a_server_that_goes_away_leaves_no_green_thread_behind(link: Link, server: Server) -> None:
     with dialled(link) as near:
         eventually(lambda: server.connections)
@@ -368,10 +379,14 @@ def test_a_connection_to_a_dead_server_ends_and_nobody_goes_on_reading_it() -> N
     gone = eventlet.listen(("127.0.0.1", 0))
     link = Link(f"127.0.0.1:{gone.getsockname()[1]}")
     gone.close()
+    link.cut()
     try:
-        with dialled(link) as near, suppress(ConnectionError):
-            assert near.recv(1) == b""
-        eventually(lambda: link._threads.running() == 1, what="only who accepts is left")
+        with dialled(link) as near:
+            eventlet.sleep(0.1)
+            link.heal()  # now it is dialled, while somebody waits for what the client will say
+            with suppress(ConnectionError):
+                assert near.recv(1) == b""
+            eventually(lambda: link._threads.running() == 1, what="only who accepts is left")
     finally:
         link.close()
 

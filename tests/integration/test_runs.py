@@ -326,6 +326,33 @@ def test_removing_against_who_never_stops_adding_ends_with_the_deadline(
     assert time.monotonic() - began < GENEROUS_S
 
 
+def test_a_quiet_tree_is_removed_in_one_pass(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    client, passes, list_tree = place.client(), list[str](), runs._tree
+    root = abandoned(client)
+
+    def noted(one: Any, path: str, deadline: zk.Deadline) -> list[str]:
+        passes.append(path)
+        return list_tree(one, path, deadline)
+
+    monkeypatch.setattr(runs, "_tree", noted)
+    remove(client, root, zk.Deadline(GENEROUS_S))
+    assert passes == [root]
+
+
+def test_what_another_has_removed_after_the_tree_was_listed_is_gone_too(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client, list_tree = place.client(), runs._tree
+    root = abandoned(client)
+
+    def with_a_ghost(one: Any, path: str, deadline: zk.Deadline) -> list[str]:
+        return [*list_tree(one, path, deadline), f"{path}/nodes/ghost"]
+
+    monkeypatch.setattr(runs, "_tree", with_a_ghost)
+    remove(client, root, zk.Deadline(GENEROUS_S))
+    assert not exists(client, root)
+
+
 def test_two_who_remove_the_same_root_are_both_content(place: Place) -> None:
     clients = [place.client(), place.client()]
     root = abandoned(clients[0])
