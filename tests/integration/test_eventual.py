@@ -187,7 +187,11 @@ def test_an_observer_that_raises_costs_the_copy_nothing(place: Place, error: Exc
     assert not any(thread.dead for thread in one._threads[1:])
 
 
-def test_starting_behind_a_cut_link_takes_no_longer_than_it_may(place: Place) -> None:
+def test_starting_behind_a_cut_link_takes_no_longer_than_it_may(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(eventual, "_READ_DEADLINE_S", 0.2)
+    monkeypatch.setattr(eventual, "_START_S", 0.5)
     link = place.link()
     one = ConfigReplica(place.client(link), "replica-1", refresh_s=NEVER_S)
     published = publish(place.client(), {"chunk_size": 5})

@@ -412,6 +412,7 @@ def test_a_session_expires_behind_a_broken_link_and_a_new_one_comes_after_healin
     client = place.client(link)
     former = zk.session_id(client)
     zk.wait(client.create_async("/nodes/one", ephemeral=True), zk.Deadline(5))
+    eventually(lambda: zk.wait(witness.exists_async("/nodes/one"), zk.Deadline(5)))  # its server may lag
     getattr(link, fault)()
     try:
         eventually(lambda: not zk.wait(witness.exists_async("/nodes/one"), zk.Deadline(5)))
