@@ -9,6 +9,7 @@ from typing import Any
 import eventlet
 import pytest
 from kazoo.exceptions import NoNodeError
+from kazoo.protocol.states import KazooState
 
 from app import paths, zk
 from app.consistency.eventual import publish
@@ -206,6 +207,14 @@ def test_silence_counts_from_the_loss_and_ends_with_it(place: Place) -> None:
         finally:
             link.heal()
         eventually(lambda: run.silent_s == 0.0)
+
+
+def test_silence_is_counted_from_the_first_loss_not_from_the_expiry_that_follows(place: Place) -> None:
+    run = Run(place.client(), "easy")
+    run._on_state(KazooState.SUSPENDED)
+    eventlet.sleep(0.1)
+    run._on_state(KazooState.LOST)
+    assert run.silent_s >= 0.1
 
 
 def test_a_run_that_can_not_be_opened_says_so_in_one_line(
