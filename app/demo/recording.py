@@ -1,10 +1,11 @@
 """Doing an operation and writing down how it ended: a result, refused, or unknown."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from app import zk
-from app.checker.history import Recorder, Value, Version
+from app.checker.history import Pending, Recorder, Value, Version
 from app.errors import LessonError, Refused
 
 # Every ending that is not a result. What is none of these is a bug, and may show as one.
@@ -16,14 +17,8 @@ def recorded_write(
 ) -> Any:
     """Do and record a write, with the version that ``action`` returns if it is one. Raises as it does."""
     pending = recorder.invoke(process, "write", key, value)
-    try:
+    with _otherwise_recorded(pending):
         result = action()
-    except Refused:
-        pending.refused()
-        raise
-    except NOT_A_RESULT:
-        pending.unknown()
-        raise
     pending.ok(version=result if isinstance(result, tuple) else None)
     return result
 
@@ -33,13 +28,20 @@ def recorded_read(
 ) -> Value:
     """Do and record a read of (value, version); ended otherwise, it has seen nothing. Raises as it does."""
     pending = recorder.invoke(process, "read", key)
-    try:
+    with _otherwise_recorded(pending):
         value, version = action()
+    pending.ok(value, version)
+    return value
+
+
+@contextmanager
+def _otherwise_recorded(pending: Pending) -> Iterator[None]:
+    """Write down an ending that is not a result, and let it go on."""
+    try:
+        yield
     except Refused:
         pending.refused()
         raise
     except NOT_A_RESULT:
         pending.unknown()
         raise
-    pending.ok(value, version)
-    return value
