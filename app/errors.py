@@ -44,6 +44,18 @@ class TooFewReplicas(Refused):
     """Too few replicas are served for this quorum. Nothing was written."""
 
 
+class OtherPayload(Refused):
+    """The id already belongs to another payload: a new request takes a new id."""
+
+
+class NotMaster(Refused):
+    """Asked of a worker what only the master answers; the message says who that is."""
+
+
+class TooLarge(Refused):
+    """An upload over the limit; nothing of it is kept."""
+
+
 class InDoubt(LessonError):
     """Unknown: it may have happened, or may still happen.
 

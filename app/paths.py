@@ -12,11 +12,12 @@ EPOCH = "/epoch"
 HOSTS = "/hosts"
 OBJECTS = "/objects"
 JOBS = "/jobs"
+BOARD = "/board"
 DEMOS = "/demos"
 OWNER = "/owner"
 
 # Created by whoever comes first and never deleted: a ChildrenWatch on a missing path ends for ever.
-ROOTS = (NODES, ELECTION, HOSTS, OBJECTS, JOBS)
+ROOTS = (NODES, ELECTION, HOSTS, OBJECTS, JOBS, BOARD)
 
 # One path component: no slash, no "." or "..", nothing that a shell or a file system would mind.
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
@@ -61,6 +62,50 @@ def backup_ack(job_id: str) -> str:
 def outcome(job_id: str) -> str:
     """The one decision on a transaction."""
     return f"{job(job_id)}/outcome"
+
+
+def result(job_id: str) -> str:
+    """What came of a job. Once it exists the payload has been used, and its copies may go."""
+    return f"{job(job_id)}/result"
+
+
+def plan(job_id: str) -> str:
+    """How a job is cut into tasks: created once, never computed again."""
+    return f"{job(job_id)}/plan"
+
+
+def damaged(job_id: str) -> str:
+    """A worker's word that a file which its tasks read is not what the plan says."""
+    return f"{job(job_id)}/damaged"
+
+
+def phase(job_id: str, name: str) -> str:
+    return f"{job(job_id)}/{checked(name)}"
+
+
+def task(job_id: str, phase_name: str, index: int) -> str:
+    """The attempts at one task: its znode version is the fencing token of the latest."""
+    return f"{phase(job_id, phase_name)}/task_{index}"
+
+
+def lock(job_id: str, phase_name: str, index: int) -> str:
+    """Ephemeral: somebody is at it."""
+    return f"{task(job_id, phase_name, index)}/lock"
+
+
+def done(job_id: str, phase_name: str, index: int) -> str:
+    """What came of a task, whoever did it."""
+    return f"{task(job_id, phase_name, index)}/done"
+
+
+def board(job_id: str) -> str:
+    """What is to be done now for a running job. Workers watch the board and nothing else."""
+    return f"{BOARD}/{checked(job_id)}"
+
+
+def matrix(job_id: str) -> str:
+    """The id of the quorum object that holds a job's reduced value."""
+    return f"{checked(job_id)}_matrix"
 
 
 def run(run_id: str) -> str:

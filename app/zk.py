@@ -11,6 +11,7 @@ import logging
 import random
 import socket
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -222,3 +223,13 @@ def check_size(payload: bytes, what: str) -> None:
 def jittered(seconds: float) -> float:
     """``seconds`` give or take a quarter, so that safety nets of many processes don't fall in step."""
     return seconds * random.uniform(0.75, 1.25)
+
+
+def delete_all(client: Any, doomed: Sequence[str], deadline: Deadline) -> None:
+    """Delete these znodes, in this order, all asked at once; those that are gone are fine.
+
+    Raises one of NO_ANSWER, or NotEmptyError where somebody has added to one.
+    """
+    for result in [client.delete_async(path) for path in doomed]:
+        with suppress(NoNodeError):
+            wait(result, deadline)

@@ -29,13 +29,15 @@ from kazoo.protocol.states import KazooState
 
 from app import paths, zk
 from app.consistency.epoch import NO_EPOCH, Epoch
-from app.errors import NotUnderstood
+from app.errors import InDoubt, NotUnderstood
 
 log = logging.getLogger(__name__)
 
 # The safety net under the watches, and what one step with ZooKeeper may take.
-_RECHECK_S = 10.0
+_RECHECK_S = 30.0
 _STEP_S = 3.0
+# After trouble that no watch tells the end of: a full disk, a record that can't be read.
+_TROUBLE_S = 3.0
 
 _NUMBER = re.compile(rb"\d{1,18}")
 
@@ -157,12 +159,17 @@ class Candidate:
 
     def _run(self) -> None:
         while True:
+            again_s = _RECHECK_S
             if self._client.connected:
                 try:
                     while self._advance():
                         pass
                 except (NotUnderstood, OSError):
+                    again_s = _TROUBLE_S
                     log.exception("%s: can't take its part now", self._name)
+                except InDoubt as error:
+                    again_s = _TROUBLE_S
+                    log.warning("%s: not yet primary: %s", self._name, error)
                 except (zk.Rejected, NoNodeError) as error:
                     # What has moved on has also woken us, by the watches of our look.
                     log.info("%s: the line has moved on: %r", self._name, error)
@@ -171,7 +178,7 @@ class Candidate:
             else:
                 self._roles.pause()
             with suppress(queue.Empty):
-                self._wake.get(timeout=zk.jittered(_RECHECK_S))
+                self._wake.get(timeout=zk.jittered(again_s))
 
     def _advance(self) -> bool:
         """Look, and do what has to be done. True if that changed the line, so that another look is due."""

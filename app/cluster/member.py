@@ -3,7 +3,7 @@
 The same in a demo's participant and in a worker. Roles are taken, never configured.
 """
 
-import logging
+from collections.abc import Callable
 from typing import Any
 
 from eventlet import event
@@ -15,9 +15,6 @@ from app.consistency.disk import Disk
 from app.consistency.epoch import Epoch
 from app.consistency.primary_backup import ACK_TIMEOUT_S, Primary
 from app.consistency.records import OnStep, quiet
-from app.errors import InDoubt
-
-log = logging.getLogger(__name__)
 
 
 class Member:
@@ -28,6 +25,7 @@ class Member:
         name: its name in the election and on its ACKs.
         disk: its own disk.
         on_step: called with (what has just happened, transaction's id); must return quickly.
+        on_change: called when its role may have changed; must return quickly.
     """
 
     def __init__(
@@ -38,12 +36,14 @@ class Member:
         *,
         ack_timeout_s: float = ACK_TIMEOUT_S,
         on_step: OnStep = quiet,
+        on_change: Callable[[], None] = lambda: None,
     ) -> None:
         self._client = client
         self.name = name
         self._disk = disk
         self._ack_timeout_s = ack_timeout_s
         self._on_step = on_step
+        self._on_change = on_change
         self._primary: Primary | None = None
         self._backup: Backup | None = None
         self._acting = False
@@ -89,11 +89,7 @@ class Member:
             primary = Primary(
                 self._client, self._disk, epoch, ack_timeout_s=self._ack_timeout_s, on_step=self._on_step
             )
-            try:
-                self.lost = primary.take_over(previous)
-            except InDoubt as error:
-                log.warning("%s: not yet primary: %s", self.name, error)
-                return
+            self.lost = primary.take_over(previous)  # InDoubt is the candidate's: it looks again
             self._primary, self._acting = primary, True
         self._tell()
 
@@ -127,3 +123,4 @@ class Member:
     def _tell(self) -> None:
         changed, self._changed = self._changed, event.Event()
         changed.send()
+        self._on_change()

@@ -16,7 +16,7 @@ from kazoo.protocol.states import KazooState
 from app import paths, zk
 from app.consistency.disk import Disk
 from app.consistency.epoch import Epoch
-from app.consistency.records import STEP_S, OnStep, quiet, read_ack, read_outcome
+from app.consistency.records import STEP_S, OnStep, is_used, quiet, read_ack, read_outcome
 from app.consistency.transactions import Ack, Digest
 from app.errors import NotUnderstood
 
@@ -136,7 +136,10 @@ class Backup:
             tpool.execute(self._disk.discard, job_id, outcome.sha256)
             self._on_step("aborted, no copy kept", job_id)
             return
-        if outcome is not None and tpool.execute(self._disk.load, job_id, outcome.sha256) is not None:
+        if outcome is not None and (
+            tpool.execute(self._disk.load, job_id, outcome.sha256) is not None
+            or is_used(self._client, job_id, deadline)
+        ):
             return
         try:
             payload, stat = zk.wait(got or self._client.get_async(paths.job(job_id)), deadline)

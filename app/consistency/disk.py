@@ -71,7 +71,7 @@ class Disk:
         digest = sha256(payload)
         target = self._path(job_id, digest)
         if self.load(job_id, digest) is not None:
-            _sync(self.folder)  # who put it there may have died between rename and fsync
+            sync_folder(self.folder)  # who put it there may have died between rename and fsync
             return False
         with _temporary_file(self.folder) as (handle, temporary):
             view = memoryview(payload)
@@ -79,7 +79,7 @@ class Disk:
                 view = view[os.write(handle, view) :]
             os.fsync(handle)
             os.rename(temporary, target)  # noqa: PTH104 (the four calls, in their order, by name)
-        _sync(self.folder)
+        sync_folder(self.folder)
         self._ids.add(job_id)
         return True
 
@@ -98,7 +98,7 @@ class Disk:
         """Drop a copy: only on an explicit "aborted", or if its transaction was provably never published."""
         with suppress(FileNotFoundError):
             self._path(job_id, digest).unlink()
-            _sync(self.folder)
+            sync_folder(self.folder)
 
     def may_hold(self, job_id: str) -> bool:
         """Whether any copy was ever kept here under this id; asks no disk."""
@@ -113,7 +113,7 @@ def _make(folder: Path) -> None:
     if not folder.is_dir():
         _make(folder.parent)
         folder.mkdir(exist_ok=True)
-        _sync(folder.parent)
+        sync_folder(folder.parent)
 
 
 def _clear_away(folder: Path) -> None:
@@ -124,7 +124,8 @@ def _clear_away(folder: Path) -> None:
                 unfinished.unlink()
 
 
-def _sync(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Bring a folder's entries to the disk: a file's name is not synced with the file."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -118,6 +118,7 @@ class ConfigReplica:
         name: the participant; ``/nodes/<name>`` tells which version it has applied.
         on_apply: called with each new Copy, in the order of application; must return quickly.
         refresh_s: seconds between two reads of the safety net, give or take a quarter.
+        node: what ``/nodes/<name>`` says; by default, the version that this copy has applied.
     """
 
     def __init__(
@@ -127,9 +128,11 @@ class ConfigReplica:
         *,
         on_apply: Callable[[Copy], None] = lambda copy: None,
         refresh_s: float = REFRESH_S,
+        node: Callable[[Copy], bytes] = lambda copy: _applied(copy),
     ) -> None:
         self._client = client
         self._node = paths.node(name)
+        self._describe = node
         self._on_apply = on_apply
         self._refresh_s = refresh_s
         self._copy = Copy()
@@ -158,6 +161,10 @@ class ConfigReplica:
         self._client.remove_listener(self._on_state)
         for thread in self._threads:
             thread.kill()
+
+    def announce(self) -> None:
+        """What our znode says has changed: publish it, in a moment. Never blocks."""
+        self._to_announce.put(None)
 
     @property
     def copy(self) -> Copy:
@@ -259,7 +266,7 @@ class ConfigReplica:
                 self._to_announce.get()
             copy = self._copy
             try:
-                put_ephemeral(self._client, self._node, _applied(copy))
+                put_ephemeral(self._client, self._node, self._describe(copy))
                 self._announced = copy.mzxid
             except (*zk.NO_ANSWER, NoNodeError) as error:
                 log.info("%s: not announced yet (%r): again on reconnect or refresh", self._node, error)

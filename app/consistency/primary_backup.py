@@ -17,6 +17,8 @@ Invariants:
     * of two who believe to be primary the store listens to one: everything decided is checked against
       ``/epoch`` in the same transaction (Budhiraja et al. 1993: at most one primary; Liskov & Cowling 2012:
       the view number).
+A copy may go when its transaction was aborted, and when ``/jobs/<id>/result`` exists: then the payload has
+been used, and its owner has what came of it.
 Promised: one pod lost at a time loses nothing that was acknowledged.
 
 Leadership is decided elsewhere (``app.cluster``) and comes in as an :class:`Epoch`. ZooKeeper watches drive
@@ -24,7 +26,7 @@ every step; nothing polls. Here is the primary's side; the backup's is in ``back
 """
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -36,7 +38,7 @@ from app.consistency.disk import Disk, Turns
 from app.consistency.epoch import Epoch
 from app.consistency.records import STEP_S, OnStep, forget_old, quiet, read_ack, read_outcome
 from app.consistency.transactions import Ack, Decision, Digest, Outcome, counts, verdict
-from app.errors import Aborted, Fenced, InDoubt, NoBackup, NotUnderstood, Refused
+from app.errors import Aborted, Fenced, InDoubt, NoBackup, NotUnderstood, OtherPayload, Refused
 
 __all__ = ["ACK_TIMEOUT_S", "Backup", "OnStep", "Primary"]
 
@@ -86,7 +88,8 @@ class Primary:
             NoBackup: no backup is alive and up to date. Nothing was written.
             Fenced: another has taken over. Nothing was written.
             Aborted: the ACK didn't come in time, and that was made the decision: not stored, for ever.
-            Refused: the id already belongs to another payload, the payload is too large for a znode, or this
+            OtherPayload: the id already belongs to another one.
+            Refused: the payload is too large for a znode, or this
                 primary's disk can't keep it.
             InDoubt: nobody here can know yet. ``ask_again`` is the id: submitting again finds the record.
         """
@@ -123,6 +126,24 @@ class Primary:
             raise InDoubt(message, ask_again=job_id)
         return payload
 
+    def commit(self, build: Callable[[Any], None], deadline: zk.Deadline) -> list[Any]:
+        """Commit what ``build`` adds to a transaction, checked against our epoch; returns its results.
+
+        For whoever acts in the primary's name. Raises Fenced, zk.Rejected (with the index among what was
+        added) or one of zk.NO_ANSWER.
+        """
+        while True:
+            epoch = self.epoch
+            transaction = epoch.guard(self._client.transaction())
+            build(transaction)
+            try:
+                return zk.commit(transaction, deadline)[1:]
+            except zk.Rejected as rejected:
+                if rejected.index > 0:
+                    raise zk.Rejected(rejected.index - 1, rejected.cause) from rejected
+                if not self._renewed(epoch):
+                    raise self._fenced() from rejected
+
     # -- taking over --
 
     def take_over(self, previous: Epoch) -> list[str]:
@@ -138,7 +159,7 @@ class Primary:
         """
         lost = []
         try:
-            for job_id in zk.wait(self._client.get_children_async(paths.JOBS), zk.Deadline(STEP_S)):
+            for job_id in self._unfinished():
                 try:
                     settled = self._settle(job_id, previous)
                 except NotUnderstood:
@@ -150,6 +171,15 @@ class Primary:
             message = "ZooKeeper stopped answering while transactions were being settled; taking over again"
             raise InDoubt(message) from error
         return lost
+
+    def _unfinished(self) -> list[str]:
+        """Every transaction but those whose payload has been used: of a long history, a few."""
+        zk.wait(self._client.sync_async(paths.JOBS), zk.Deadline(STEP_S))
+        job_ids = zk.wait(self._client.get_children_async(paths.JOBS), zk.Deadline(STEP_S))
+        # All asked at once: one after the other, a thousand of them would take a second.
+        asked = [(job_id, self._client.exists_async(paths.result(job_id))) for job_id in job_ids]
+        deadline = zk.Deadline(2 * STEP_S)
+        return [job_id for job_id, result in asked if zk.wait(result, deadline) is None]
 
     def _settle(self, job_id: str, previous: Epoch) -> bool:
         """Decide one transaction if nobody has, and have its copy if it stays: False if that can't be had."""
@@ -242,7 +272,7 @@ class Primary:
         recorded = outcome.sha256 if outcome else Digest.of(found[0]).sha256
         if recorded != digest.sha256:
             message = f"the id {job_id} already belongs to another payload: a new request takes a new id"
-            raise Refused(message)
+            raise OtherPayload(message)
         self._on_step("known already", job_id)
         return outcome
 
@@ -325,14 +355,7 @@ class Primary:
 
         Raises Fenced, or one of zk.NO_ANSWER.
         """
-        while True:
-            epoch = self.epoch
-            try:
-                zk.commit(epoch.guard(self._client.transaction()), zk.Deadline(STEP_S))
-                return
-            except zk.Rejected as rejected:
-                if not self._renewed(epoch):
-                    raise self._fenced() from rejected
+        self.commit(lambda nothing_more: None, zk.Deadline(STEP_S))
 
     def _renewed(self, over: Epoch) -> bool:
         """Whether the epoch that is over was followed by another one of ours: the backup has changed.

@@ -195,9 +195,9 @@ class Register:
         # Its green threads may outlive a call: a slow replica's answer, which nobody waits for any more.
         self._pool = eventlet.GreenPool(_MOST_WAITING)
 
-    def create(self) -> None:
-        """Make the object, unless it exists: all N replicas at once, unwritten."""
-        self._replicas.create(encode(UNWRITTEN), zk.Deadline(self._timeout_s))
+    def create(self) -> bool:
+        """Make the object: all N replicas at once, unwritten. False if it exists."""
+        return self._replicas.create(encode(UNWRITTEN), zk.Deadline(self._timeout_s))
 
     def read(self) -> Held:
         """The newest completed value; what is returned, W replicas hold.

@@ -31,6 +31,11 @@ def read_outcome(client: Any, job_id: str, deadline: zk.Deadline) -> Outcome | N
     return Outcome.from_bytes(found[0]) if found else None
 
 
+def is_used(client: Any, job_id: str, deadline: zk.Deadline) -> bool:
+    """Whether a committed payload has been used and its copies may be gone. Raises one of zk.NO_ANSWER."""
+    return zk.wait(client.exists_async(paths.result(job_id)), deadline) is not None
+
+
 def read_ack(client: Any, job_id: str, deadline: zk.Deadline) -> Ack | None:
     """The ACK of a transaction; None while there is none, or none that can be understood."""
     found = zk.get(client, paths.backup_ack(job_id), deadline)
@@ -60,7 +65,9 @@ def forget_old(client: Any, epoch: Epoch) -> int:
 def _forget(client: Any, epoch: Epoch, job_id: str, deadline: zk.Deadline) -> bool:
     """Delete one record as a whole; False if it holds something of others yet, a job's tasks for example."""
     forgetting = epoch.guard(client.transaction())
-    for path in (paths.outcome(job_id), paths.backup_ack(job_id), paths.job(job_id)):
+    for path in (
+        paths.result(job_id), paths.outcome(job_id), paths.backup_ack(job_id), paths.job(job_id)
+    ):  # fmt: skip
         if zk.wait(client.exists_async(path), deadline):
             forgetting.delete(path)
     try:

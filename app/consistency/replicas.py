@@ -24,7 +24,7 @@ from app.errors import InDoubt, Refused
 log = logging.getLogger(__name__)
 
 # The safety net under the watches of a host: at worst a missed one costs this long.
-_RECHECK_S = 10.0
+_RECHECK_S = 30.0
 # After a step that nobody answered; the connection may be fine, and then nothing else would wake us.
 _RETRY_S = 0.5
 _STEP_DEADLINE_S = 2.0
@@ -65,8 +65,8 @@ class Replicas:
     def __len__(self) -> int:
         return len(self._clients)
 
-    def create(self, initial: bytes, deadline: zk.Deadline) -> None:
-        """Create all N at once, unless the object exists. Raises Refused or InDoubt."""
+    def create(self, initial: bytes, deadline: zk.Deadline) -> bool:
+        """Create all N at once; False if the object exists. Raises Refused or InDoubt."""
         client = next((client for client in self._clients if client.connected), self._clients[0])
         creation = client.transaction()
         creation.create(paths.object_root(self.object_id))
@@ -78,9 +78,11 @@ class Replicas:
             if not isinstance(rejected.cause, NodeExistsError):
                 message = f"object {self.object_id} was not created: {rejected.cause!r}"
                 raise Refused(message) from rejected
+            return False
         except zk.NO_ANSWER as error:
             message = f"no answer whether object {self.object_id} was created; creating it again is harmless"
             raise InDoubt(message, ask_again=self.object_id) from error
+        return True
 
     def read(self, index: int, deadline: zk.Deadline) -> Found | Offline | Silent:
         """Read replica ``index`` as of now.

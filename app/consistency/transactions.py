@@ -27,7 +27,9 @@ KEEP_LAST = 1_000
 KEEP_S = 3_600.0
 
 
-class _Stored(BaseModel):
+class Stored(BaseModel):
+    """What a znode of a transaction holds, as JSON."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     def to_bytes(self) -> bytes:
@@ -43,7 +45,7 @@ class _Stored(BaseModel):
             raise NotUnderstood(message) from error
 
 
-class Ack(_Stored):
+class Ack(Stored):
     """The backup's word that the payload is synced to its own disk."""
 
     author: str
@@ -52,7 +54,7 @@ class Ack(_Stored):
     sha256: str
 
 
-class Outcome(_Stored):
+class Outcome(Stored):
     """The decision. The digest stays when an aborted payload is dropped, so that a retry is recognised."""
 
     decision: Decision

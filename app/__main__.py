@@ -1,0 +1,66 @@
+"""The worker: ``python -m app``. Wiring, and nothing else.
+
+Nothing is monkey patched: kazoo has its own green handler, eventlet.wsgi green sockets of its own, and what
+blocks (disks, pictures, the Kubernetes API) runs in tpool's threads. Patched locks in those threads would be
+a trap.
+"""
+
+import logging
+import os
+import signal
+import sys
+
+import eventlet
+
+from app.errors import BadSettingError
+from app.settings import Settings, WorkerSettings
+from app.web.events import Events
+from app.web.server import serve
+from app.web.site import site
+from app.worker import Worker
+
+USAGE = 2
+# How long the last answers may take to leave, and the label to come off.
+_FAREWELL_S = 2.0
+
+
+def main() -> int:
+    logging.basicConfig(
+        level=os.environ.get("LOGLEVEL", "INFO").upper(),
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+    )
+    logging.getLogger("kazoo").setLevel(logging.WARNING)
+    try:
+        settings = Settings.from_environment(os.environ)
+        local = WorkerSettings.from_environment(os.environ)
+    except BadSettingError as error:
+        print(f"worker: {error}", file=sys.stderr)  # noqa: T201 (before there is a log)
+        return USAGE
+    events = Events()
+    worker = Worker(settings, local, on_event=events.tell)
+    try:
+        listener = eventlet.listen((local.bind, local.port))
+    except OSError as error:
+        why = f"can't listen on {local.bind}:{local.port} ({error.strerror}): choose another PORT"
+        print(f"worker: {why}", file=sys.stderr)  # noqa: T201 (before anybody reads the log)
+        return USAGE
+
+    def note(number: int, frame: object) -> None:
+        del number, frame
+        worker.stopping = True
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, note)
+    eventlet.spawn(serve, listener, site(worker, events))
+    worker.run()
+    worker.label.settle(_FAREWELL_S)
+    return 0
+
+
+if __name__ == "__main__":
+    status = main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(
+        status
+    )  # threads of tpool and kazoo's atexit hook would hold the exit for the length of their work

@@ -1,0 +1,1 @@
+"""The Week 9 engine: jobs, phases, tasks, on the three protocols of the lesson."""

@@ -1,0 +1,530 @@
+"""What the master does for one job: plan, offer, reduce, finish, clean up.
+
+All of a job's state is in ZooKeeper and on the shared volume, and nothing here remembers more than it can
+read again: a new master goes on where the last one stopped. Everything decided is committed with a check of
+the epoch, so a paused master that wakes changes nothing.
+
+    committed --plan--> planned --offer, phase by phase--> all done --finish--> result --clean--> result only
+"""
+
+import logging
+import time
+from base64 import b64decode
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from eventlet import queue, tpool
+from kazoo.exceptions import NodeExistsError, NoNodeError, NotEmptyError
+
+from app import jobs, paths, zk
+from app.consistency.primary_backup import Primary
+from app.errors import Fenced, InDoubt, NotUnderstood, Refused
+from app.jobs.job import Buffer, Job, Split, Unusable
+from app.mapreduce import volume
+from app.mapreduce.matrix import Matrix
+from app.mapreduce.records import Attempt, Done, Manifest, Offer, Plan, Result
+from app.mapreduce.tasks import offer_again
+from app.mapreduce.uploads import UploadDisk, whole
+from app.mapreduce.volume import Damaged, Volume
+
+log = logging.getLogger(__name__)
+
+_STEP_S = 5.0
+# Requests under way at once: enough to hide their round trips, few enough for a server's queue.
+_WINDOW = 200
+# Without progress for so long, the open tasks are offered again: the safety net under the watches.
+_STALLED_S = 10.0
+# Trouble that may pass is waited for so often, and so long each time: too few hosts for a quorum until a
+# class has restarted them, a full disk only for a moment.
+_MOST_TROUBLE = 240
+_MOST_DISK_TROUBLE = 2
+_BREATH_S = 0.5
+_BLANK = Attempt().to_bytes()
+_TROUBLE: tuple[type[Exception], ...] = (
+    OSError, Damaged, InDoubt, Refused, NotUnderstood, zk.Rejected, NoNodeError, NotEmptyError
+)  # fmt: skip
+# An input that is damaged again and again is not worth a fourth repair.
+_MOST_REPAIRS = 3
+
+
+@dataclass(slots=True)
+class Progress:
+    """What can be told of a job while it runs.
+
+    Attributes:
+        state: replicated, running, done or failed.
+        done, total: tasks of the present phase.
+        started: when it was committed, in seconds since 1970 by the store's clock.
+    """
+
+    id: str
+    manifest: Manifest
+    state: str = "replicated"
+    phase: str | None = None
+    done: int = 0
+    total: int = 0
+    started: float = 0.0
+    result: Result | None = None
+
+
+class Failed(Exception):
+    """The job can't be done; the message says why, for its user."""
+
+
+class Runner:
+    """One job's run under one master.
+
+    Args:
+        client: the master's session.
+        primary: in whose name everything is decided.
+        chunk_size: the configuration's value now.
+        on_progress: called when something about ``progress`` has changed; must return quickly.
+        prepared: the split that was made while the upload was received, with the name of its array.
+    """
+
+    def __init__(
+        self,
+        client: Any,
+        primary: Primary,
+        disk: UploadDisk,
+        shared: Volume,
+        progress: Progress,
+        chunk_size: Callable[[], int],
+        on_progress: Callable[[], None],
+        prepared: tuple[int, Split, str | None] | None = None,
+    ) -> None:
+        self._client = client
+        self._primary = primary
+        self._disk = disk
+        self._shared = shared
+        self._chunk_size = chunk_size
+        self._on_progress = on_progress
+        self._prepared = prepared
+        self._fresh = prepared is not None  # nobody has worked on it before: there is nothing to read
+        self._repairs = 0
+        self._input = ""
+        self._offered: Offer | None = None  # what the board says, as far as we know
+        self._made: set[str] = set()  # phases whose tasks are all there
+        self._failure: str | None = None
+        self._callbacks: dict[tuple[str, int], Callable[[Any], None]] = {}
+        self.progress = progress
+        self._id = progress.id
+        self._job: Job = jobs.find(progress.manifest.job)
+        self._matrix = Matrix(client, self._id, shared)
+        self.events: Any = queue.LightQueue()  # what may make a wait for tasks end
+
+    def run(self) -> None:
+        """To the end, whatever comes between. Raises Fenced when another leads."""
+        trouble = 0
+        while True:
+            try:
+                self._advance()
+                return
+            except Fenced:
+                raise
+            except zk.NO_ANSWER as error:
+                log.info("%s: %r; going on from what is stored", self._id, error)
+                zk.wait_connected(self._client, zk.Deadline(_STEP_S))
+            except (Unusable, Failed) as error:
+                self._failure = str(error)
+            except _TROUBLE as error:
+                trouble += 1
+                log.warning("%s: trouble %d: %r", self._id, trouble, error)
+                if trouble > (_MOST_DISK_TROUBLE if isinstance(error, OSError) else _MOST_TROUBLE):
+                    self._failure = _plain(error)
+                self._pause()
+
+    def _pause(self) -> None:
+        with suppress(queue.Empty):
+            self.events.get(timeout=zk.jittered(_BREATH_S))
+
+    def close(self) -> None:
+        self._matrix.close()
+
+    def _advance(self) -> None:
+        """From whatever is stored to the end; may be called again at any time."""
+        ended = not self._fresh and self._read(paths.result(self._id)) is not None
+        if not ended and self._failure is not None:
+            self._end(Result(state="failed", error=self._failure, **self._described()))
+        elif not ended:
+            plan = self._planned()
+            self._tell("running")
+            results: Iterator[Buffer] = iter(())
+            given: Buffer = b""
+            for phase in self._job.phases:
+                done = self._phase(plan, phase)
+                if phase == self._job.phases[0]:
+                    given = self._reduced(plan, phase, done)
+                else:
+                    results = self._results(phase, done)
+            self._finish(plan, given, results)
+        self._clean()
+
+    # -- planning --
+
+    def _planned(self) -> Plan:
+        """The job's plan: read, or made and stored once. Raises Unusable where the input proves broken."""
+        if not self._fresh and (data := self._read(paths.plan(self._id))) is not None:
+            return Plan.from_bytes(data)
+        self._fresh = False
+        manifest = self.progress.manifest
+        if self._prepared is None:
+            self._prepared = self._split()
+        chunk_size, split, array = self._prepared
+        plan = Plan(
+            chunk_size=chunk_size,
+            extension=tpool.execute(self._job.check, self._source()),
+            pieces=[(piece.offset, piece.length, piece.crc32) for piece in split.pieces],
+            about=dict(split.about),
+            input=array,
+        )
+        data = plan.to_bytes()
+        zk.check_size(data, f"the plan of {manifest.name}")
+
+        def build(transaction: Any) -> None:
+            transaction.create(paths.plan(self._id), data)
+            for phase in self._job.phases:
+                transaction.create(paths.phase(self._id, phase))
+                for index in range(min(len(plan.pieces), _WINDOW)):  # a small job's tasks come with its plan
+                    transaction.create(paths.task(self._id, phase, index), _BLANK)
+
+        try:
+            self._primary.commit(build, zk.Deadline(_STEP_S))
+            self._made.update(self._job.phases if len(plan.pieces) <= _WINDOW else ())
+        except zk.Rejected as rejected:
+            if not isinstance(rejected.cause, NodeExistsError):
+                raise
+            return self._planned()  # an attempt of ours that nobody had answered
+        return plan
+
+    def _split(self) -> tuple[int, Split, str | None]:
+        chunk_size = self._chunk_size()
+        return (chunk_size, *tpool.execute(self._cut, chunk_size))
+
+    def _cut(self, chunk_size: int) -> tuple[Split, str | None]:
+        """In a thread: the input, put right if need be, and the array that tasks read, synced."""
+        source = whole(self._id, self.progress.manifest, self._shared, self._disk)
+        split, array = cut(self._job, source, self._shared, self._id, chunk_size, self._attempt())
+        if array is not None:
+            volume.sync(self._shared.scratch(self._id, array))
+        return split, array
+
+    def _source(self) -> Path:
+        return self._shared.upload(self._id, self.progress.manifest.sha256)
+
+    def _attempt(self) -> str:
+        """A name that no other master, and no earlier attempt, has used."""
+        return f"{self._primary.epoch.number}.{time.monotonic_ns():x}"
+
+    # -- a phase --
+
+    def _phase(self, plan: Plan, phase: str) -> list[Done]:
+        """Every task's result, in order; offered until all are there."""
+        count = len(plan.pieces)
+        self._make_tasks(phase, count)
+        self._tell("running", phase, 0, count)
+        done: dict[int, Done] = {}
+        self._gather(phase, range(count), done)
+        offered = self._offer(plan, phase, [index for index in range(count) if index not in done])
+        while len(done) < count:
+            event = self._next_event()
+            if isinstance(event, int):
+                self._collect(phase, self._and_more(event), done)
+                self._tell("running", phase, len(done), count)
+            left = count - len(done)
+            repaired = event == "damaged" and self._repaired(plan)
+            if left and (repaired or event in ("nodes", None) or offer_again(left, offered)):
+                self._gather(phase, [index for index in range(count) if index not in done], done)
+                open_ = [index for index in range(count) if index not in done]
+                offered = self._offer(plan, phase, open_) if open_ else 0
+        return [done[index] for index in range(count)]
+
+    def _next_event(self) -> Any:
+        with suppress(queue.Empty):
+            return self.events.get(timeout=zk.jittered(_STALLED_S))
+        return None
+
+    def _and_more(self, first: int) -> list[int]:
+        """The tasks that have been done meanwhile, too: asked for together."""
+        indices = [first]
+        while self.events.qsize() and len(indices) < _WINDOW:
+            event = self.events.get()
+            if not isinstance(event, int):
+                self.events.put(event)
+                break
+            indices.append(event)
+        return indices
+
+    def _make_tasks(self, phase: str, count: int) -> None:
+        """The phase's znodes, those that are missing; many to a transaction."""
+        if phase in self._made:
+            return
+        deadline = zk.Deadline(4 * _STEP_S)
+        there = set(zk.wait(self._client.get_children_async(paths.phase(self._id, phase)), deadline))
+        missing = [index for index in range(count) if f"task_{index}" not in there]
+        for begin in range(0, len(missing), _WINDOW):
+
+            def build(transaction: Any, batch: list[int] = missing[begin : begin + _WINDOW]) -> None:
+                for index in batch:
+                    transaction.create(paths.task(self._id, phase, index), _BLANK)
+
+            self._primary.commit(build, deadline)
+        self._made.add(phase)
+
+    def _gather(self, phase: str, indices: Any, done: dict[int, Done]) -> None:
+        """Take in those that are done; the others leave a watch."""
+        wanted = [index for index in indices if index not in done]
+        for begin in range(0, len(wanted), _WINDOW):
+            batch = wanted[begin : begin + _WINDOW]
+            deadline = zk.Deadline(_STEP_S)
+            asked = [(index, self._ask(phase, index)) for index in batch]
+            there = [index for index, result in asked if zk.wait(result, deadline) is not None]
+            self._collect(phase, there, done)
+
+    def _collect(self, phase: str, indices: list[int], done: dict[int, Done]) -> None:
+        """Take in results that are there. What was in vain (a task was opened again) leaves no watch."""
+        deadline = zk.Deadline(_STEP_S)
+        wanted = [index for index in indices if index not in done]
+        got = [(index, self._client.get_async(paths.done(self._id, phase, index))) for index in wanted]
+        for index, result in got:
+            with suppress(NoNodeError):
+                done[index] = Done.from_bytes(zk.wait(result, deadline)[0])
+                if (reason := done[index].error) is not None:
+                    raise Failed(reason)
+
+    def _ask(self, phase: str, index: int) -> Any:
+        # The same callback each time: kazoo calls it once, however often it was left.
+        heard = self._callbacks.setdefault((phase, index), partial(self._on_done, index))
+        return self._client.exists_async(paths.done(self._id, phase, index), watch=heard)
+
+    def _on_done(self, index: int, event: Any) -> None:
+        del event
+        self.events.put(index)
+
+    def _on_damage(self, event: Any) -> None:
+        del event
+        self.events.put("damaged")
+
+    def _offer(self, plan: Plan, phase: str, left: list[int]) -> int:
+        """Put the open tasks on the board; every worker hears of it. Returns how many."""
+        if not left:
+            return 0
+        deadline = zk.Deadline(_STEP_S)
+        before = self._offered or self._last_offer()
+        self._input = self._input or (before.input if before else "") or self._first_input(plan)
+        offer = Offer(
+            job=self.progress.manifest.job,
+            phase=phase,
+            round=before.round + 1 if before and before.phase == phase else 0,
+            input=self._input,
+            left=left,
+        )
+
+        def build(transaction: Any) -> None:
+            if before is None:
+                transaction.create(paths.board(self._id), offer.to_bytes())
+            else:
+                transaction.set_data(paths.board(self._id), offer.to_bytes())
+
+        self._offered = None  # until this is answered nobody knows what the board says
+        complaint = self._client.exists_async(paths.damaged(self._id), watch=self._on_damage)
+        self._primary.commit(build, deadline)
+        self._offered = offer
+        if zk.wait(complaint, deadline) is not None:
+            self.events.put("damaged")
+        return len(left)
+
+    def _last_offer(self) -> Offer | None:
+        data = self._read(paths.board(self._id))
+        return Offer.from_bytes(data) if data is not None else None
+
+    def _read(self, path: str) -> bytes | None:
+        found = zk.get(self._client, path, zk.Deadline(_STEP_S))
+        return found[0] if found else None
+
+    def _first_input(self, plan: Plan) -> str:
+        path = self._source() if plan.input is None else self._shared.scratch(self._id, plan.input)
+        return str(path.relative_to(self._shared.folder))
+
+    # -- a damaged input --
+
+    def _repaired(self, plan: Plan) -> bool:
+        """Put what the tasks read right. False if nobody has complained (our own clearing wakes us, too)."""
+        deadline = zk.Deadline(_STEP_S)
+        complaint = self._read(paths.damaged(self._id))
+        if complaint is None:
+            return False
+        if complaint.decode(errors="replace") == self._input:
+            self._repairs += 1
+            if self._repairs > _MOST_REPAIRS:
+                raise Failed("its input on the shared volume was damaged again and again")
+            log.warning("%s: %s is damaged; made anew", self._id, self._input)
+            self._input = tpool.execute(self._mend, plan)
+        self._primary.commit(lambda t: t.delete(paths.damaged(self._id)), deadline)
+        return True
+
+    def _mend(self, plan: Plan) -> str:
+        """In a thread: the input that tasks read from now on, relative to the volume."""
+        source = whole(self._id, self.progress.manifest, self._shared, self._disk)
+        if plan.input is None:
+            return str(source.relative_to(self._shared.folder))
+        split, array = cut(self._job, source, self._shared, self._id, plan.chunk_size, self._attempt())
+        if array is None or [(p.offset, p.length, p.crc32) for p in split.pieces] != plan.pieces:
+            raise Failed(
+                "its input gave other pieces when it was cut again: the job's split is not deterministic"
+            )
+        path = self._shared.scratch(self._id, array)
+        volume.sync(path)
+        return str(path.relative_to(self._shared.folder))
+
+    # -- results --
+
+    def _reduced(self, plan: Plan, phase: str, done: list[Done]) -> Buffer:
+        """The quorum object's value: read, or made and stored. Whoever makes it makes the same."""
+        value = None if self._matrix.create() else self._matrix.read()
+        if value is None:
+            made = [self._load(phase, index, task) for index, task in enumerate(done)]
+            value = tpool.execute(self._job.reduce, made, plan.about)
+            self._matrix.write(value, self._attempt())
+        return value
+
+    def _results(self, phase: str, done: list[Done]) -> Iterator[Buffer]:
+        """One by one, as they are asked for: all at once might not fit into memory. Called in a thread."""
+        for index, task in enumerate(done):
+            yield self._result(phase, index, task)
+
+    def _load(self, phase: str, index: int, task: Done) -> Buffer:
+        """One result, from the volume or the znode; what is damaged is done again, and this starts anew."""
+        if task.inline is not None:
+            return b64decode(task.inline)
+        try:
+            data: Buffer = tpool.execute(self._result, phase, index, task)
+        except _ResultDamaged as damaged:
+            self._reopen(phase, damaged.index)
+            raise
+        return data
+
+    def _result(self, phase: str, index: int, task: Done) -> Buffer:
+        if task.inline is not None:
+            return b64decode(task.inline)
+        try:
+            return volume.read(self._shared.scratch(self._id, task.file or "?"), 0, task.size, task.crc32)
+        except Damaged as error:
+            raise _ResultDamaged(phase, index, str(error)) from error
+
+    def _reopen(self, phase: str, index: int) -> None:
+        """A result that can't be read is none: its task is open again."""
+        path = paths.done(self._id, phase, index)
+        self._primary.commit(lambda t: t.delete(path), zk.Deadline(_STEP_S))
+
+    # -- the end --
+
+    def _finish(self, plan: Plan, given: Buffer, results: Iterator[Buffer]) -> None:
+        name = f"{self._id}.{self._attempt()}{plan.extension}"
+        path = self._shared.result(name)
+        try:
+            size, crc32 = tpool.execute(self._write_output, plan, given, results, path)
+        except _ResultDamaged as damaged:
+            self._reopen(damaged.phase, damaged.index)
+            raise
+        self._end(
+            Result(
+                state="done",
+                extension=plan.extension,
+                file=name,
+                size=size,
+                crc32=crc32,
+                tasks=len(plan.pieces) * len(self._job.phases),
+                **self._described(),
+            )
+        )
+
+    def _write_output(
+        self, plan: Plan, given: Buffer, results: Iterator[Buffer], path: Path
+    ) -> tuple[int, int]:
+        """In a thread: the output file, synced; its size and checksum."""
+        with volume.new_file(path):
+            self._job.finish(given, results, plan.about, path)
+            volume.sync(path)
+            return volume.described(path)
+
+    def _described(self) -> dict[str, Any]:
+        manifest = self.progress.manifest
+        seconds = max(0.0, time.time() - self.progress.started)
+        return {"job": manifest.job, "name": manifest.name, "seconds": round(seconds, 3)}
+
+    def _end(self, result: Result) -> None:
+        """Store what came of the job, once, and take it off the board."""
+
+        def build(transaction: Any) -> None:
+            transaction.create(paths.result(self._id), result.to_bytes())
+            if on_board:
+                transaction.delete(paths.board(self._id))
+
+        deadline = zk.Deadline(_STEP_S)
+        on_board = self._offered is not None or self._read(paths.board(self._id)) is not None
+        try:
+            self._primary.commit(build, deadline)
+        except zk.Rejected as rejected:
+            if not isinstance(rejected.cause, NodeExistsError):
+                raise
+
+    def _clean(self) -> None:
+        """Remove what the job has created, but for its result; the plan last, for it tells of the rest."""
+        deadline = zk.Deadline(4 * _STEP_S)
+        ended = self._read(paths.result(self._id))
+        for phase in self._job.phases:
+            self._clean_phase(phase, deadline)
+        zk.delete_all(self._client, [paths.board(self._id), paths.damaged(self._id)], deadline)
+        self._matrix.forget(deadline)
+        tpool.execute(self._shared.forget, self._id)
+        tpool.execute(self._disk.forget, self._id)
+        zk.delete_all(self._client, [paths.plan(self._id)], deadline)
+        self.progress.result = Result.from_bytes(ended) if ended else None
+        self._tell(self.progress.result.state if self.progress.result else "failed")
+
+    def _clean_phase(self, phase: str, deadline: zk.Deadline) -> None:
+        root = paths.phase(self._id, phase)
+        with suppress(NoNodeError):
+            names = zk.wait(self._client.get_children_async(root), deadline)
+            for begin in range(0, len(names), _WINDOW):
+                batch = names[begin : begin + _WINDOW]
+                parts = [f"{root}/{name}{part}" for name in batch for part in ("/lock", "/done", "")]
+                zk.delete_all(self._client, parts, deadline)
+            zk.delete_all(self._client, [root], deadline)
+
+    def _tell(self, state: str, phase: str | None = None, done: int = 0, total: int = 0) -> None:
+        progress = self.progress
+        progress.state, progress.phase, progress.done, progress.total = state, phase, done, total
+        self._on_progress()
+
+
+class _ResultDamaged(Damaged):
+    def __init__(self, phase: str, index: int, message: str) -> None:
+        super().__init__(message)
+        self.phase = phase
+        self.index = index
+
+
+def cut(
+    job: Job, source: Path, shared: Volume, job_id: str, chunk_size: int, attempt: str
+) -> tuple[Split, str | None]:
+    """Split an input; the name of the array that was written for it, if one was. Blocks.
+
+    Raises Unusable or OSError; then nothing is left.
+    """
+    name = f"input.{attempt}"
+    path = shared.scratch(job_id, name)
+    with volume.new_file(path):
+        split = job.split(source, path, chunk_size)
+    return split, None if split.in_source else name
+
+
+def _plain(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return (str(error) or type(error).__name__).splitlines()[0]

@@ -1,0 +1,208 @@
+"""Uploads on a worker's own disk: the bytes beside the transaction that stands for them.
+
+An upload's transaction holds a manifest (name, size, sha256). For the protocol that is the payload; for this
+disk, to *have* a manifest is to have the bytes that it names. So the protocol's promise covers them,
+unchanged: the primary has them before it publishes, the backup takes them from the shared volume, checks and
+syncs them before it acknowledges, and they go when the transaction is aborted, or its job has ended.
+"""
+
+import hashlib
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import eventlet
+from eventlet import tpool
+
+from app import paths
+from app.consistency.disk import Disk, sync_folder
+from app.errors import TooLarge
+from app.mapreduce import volume
+from app.mapreduce.records import Manifest
+from app.mapreduce.volume import Damaged, Volume
+
+_RECEIVING = ".receiving-"
+# Hashed and written at once, in a thread: large enough that handing it over costs little beside.
+_BLOCK_BYTES = 1 << 20
+
+
+class Spool:
+    """An upload while it is received: a file without a name that counts, hashed on the way.
+
+    Args:
+        folder: on the worker's own disk.
+        most_bytes: the limit.
+    """
+
+    def __init__(self, folder: Path, most_bytes: int) -> None:
+        handle, name = tempfile.mkstemp(prefix=_RECEIVING, dir=folder)
+        self.path = Path(name)
+        self._file = os.fdopen(handle, "wb", buffering=0)
+        self._most_bytes = most_bytes
+        self._digest = hashlib.sha256()
+        self._buffer = bytearray()
+        self._storing: Any = None
+        self.size = 0
+
+    def write(self, data: bytes) -> int:
+        """Take more bytes. Raises TooLarge or OSError."""
+        self._buffer += data
+        self.size += len(data)
+        if self.size > self._most_bytes:
+            message = f"an upload may have {self._most_bytes >> 20} MiB: send a smaller file"
+            raise TooLarge(message)
+        if len(self._buffer) >= _BLOCK_BYTES:
+            self._flush()
+        return len(data)
+
+    def read(self, size: int = -1) -> bytes:  # what a multipart parser's stream must have
+        del size
+        return b""
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        del offset, whence
+        return 0
+
+    def finish(self) -> None:
+        """All is here: after this, ``size`` and ``sha256`` are final. Not yet synced. Raises OSError."""
+        self._flush()
+        self._stored()
+
+    @property
+    def sha256(self) -> str:
+        return self._digest.hexdigest()
+
+    def close(self) -> None:
+        """Drop it, unless it has been moved to its place."""
+        if self._storing is not None:
+            self._storing.wait()
+        self._file.close()
+        self.path.unlink(missing_ok=True)
+
+    def _flush(self) -> None:
+        """Hash and write in a thread, while the next block is received."""
+        self._stored()
+        block, self._buffer = self._buffer, bytearray()
+        self._storing = eventlet.spawn(tpool.execute, self._store, block)
+
+    def _stored(self) -> None:
+        """Wait for the block under way. Raises OSError if it could not be written."""
+        storing, self._storing = self._storing, None
+        if storing is not None and (error := storing.wait()) is not None:
+            raise error
+
+    def _store(self, block: bytearray) -> OSError | None:
+        self._digest.update(block)
+        view = memoryview(block)
+        try:
+            while view:
+                view = view[self._file.write(view) :]
+        except OSError as error:
+            return error  # raised in the receiving green thread
+        return None
+
+
+class UploadDisk(Disk):
+    """A participant's disk that keeps, with each manifest, the bytes that it stands for.
+
+    Args:
+        folder: the worker's own.
+        shared: where the primary has put the shared copy.
+    """
+
+    def __init__(self, folder: Path, shared: Volume) -> None:
+        super().__init__(folder / "copies")
+        self._shared = shared
+        self._blobs = folder / "uploads"
+        self._blobs.mkdir(parents=True, exist_ok=True)
+        for unfinished in self._blobs.glob(f"{_RECEIVING}*"):
+            unfinished.unlink(missing_ok=True)  # one process to a disk, and it has just begun
+
+    def spool(self, most_bytes: int) -> Spool:
+        """A new upload is about to be received. Raises OSError."""
+        return Spool(self._blobs, most_bytes)
+
+    def blob(self, job_id: str, sha256: str) -> Path:
+        """This worker's own copy of an upload."""
+        return self._blobs / f"{paths.checked(job_id)}.{sha256}"
+
+    def name(self, spool: Spool, job_id: str) -> None:
+        """What was received is this job's upload. Not yet synced: :meth:`settle` does that."""
+        os.rename(spool.path, self.blob(job_id, spool.sha256))  # noqa: PTH104 (as in disk.py)
+
+    def settle(self, blob: Path) -> None:
+        """Bring an upload, and its name, to the disk."""
+        volume.sync(blob)
+
+    def save(self, job_id: str, payload: bytes) -> bool:
+        """Keep a manifest and its bytes; those that aren't here are taken from the shared volume."""
+        manifest = Manifest.from_bytes(payload)
+        blob = self.blob(job_id, manifest.sha256)
+        if not _has(blob, manifest.size):
+            fetched = blob.with_name(f"{_RECEIVING}{blob.name}")
+            fetched.unlink(missing_ok=True)
+            try:
+                shared = self._shared.upload(job_id, manifest.sha256)
+                volume.copy(shared, fetched, manifest.size, manifest.sha256)
+            except Damaged as error:
+                raise OSError(str(error)) from error  # not to be had now: so it isn't acknowledged
+            os.rename(fetched, blob)  # noqa: PTH104 (as in disk.py)
+            sync_folder(self._blobs)
+        return super().save(job_id, payload)
+
+    def load(self, job_id: str, digest: str) -> bytes | None:
+        """The manifest, if its bytes are here as well."""
+        payload = super().load(job_id, digest)
+        if payload is None:
+            return None
+        manifest = Manifest.from_bytes(payload)
+        return payload if _has(self.blob(job_id, manifest.sha256), manifest.size) else None
+
+    def discard(self, job_id: str, digest: str) -> None:
+        super().discard(job_id, digest)
+        self._drop_blobs(job_id)
+
+    def forget(self, job_id: str) -> None:
+        """The job has ended: neither the manifest nor its bytes are needed any more."""
+        for copy in [*self.folder.glob(f"{paths.checked(job_id)}.*")]:
+            copy.unlink(missing_ok=True)
+        self._drop_blobs(job_id)
+
+    def drop_strays(self, job_id: str) -> None:
+        """Remove bytes that no manifest stands for: their submission was refused."""
+        if not any(self.folder.glob(f"{paths.checked(job_id)}.*")):
+            self._drop_blobs(job_id)
+
+    def kept(self) -> set[str]:
+        """The ids of all jobs of which something is here."""
+        return {path.name.partition(".")[0] for path in self._blobs.iterdir() if path.name[0] != "."}
+
+    def restore(self, job_id: str, manifest: Manifest) -> None:
+        """Put the shared copy right from our own. Raises Damaged if ours is no better, or OSError."""
+        shared = self._shared.upload(job_id, manifest.sha256)
+        mended = shared.with_name(f"{shared.name}.mending")
+        mended.unlink(missing_ok=True)
+        volume.copy(self.blob(job_id, manifest.sha256), mended, manifest.size, manifest.sha256)
+        os.rename(mended, shared)  # noqa: PTH104 (as in disk.py)
+        sync_folder(shared.parent)
+
+    def _drop_blobs(self, job_id: str) -> None:
+        for blob in self._blobs.glob(f"{paths.checked(job_id)}.*"):
+            blob.unlink(missing_ok=True)
+
+
+def _has(path: Path, size: int) -> bool:
+    """Whether a file of this size is there. That its bytes are right was checked when it was written."""
+    try:
+        return path.stat().st_size == size
+    except FileNotFoundError:
+        return False
+
+
+def whole(job_id: str, manifest: Manifest, shared: Volume, disk: UploadDisk) -> Path:
+    """An upload's shared copy, restored from our own disk if it was damaged. Raises Damaged or OSError."""
+    path = shared.upload(job_id, manifest.sha256)
+    if not volume.is_whole(path, manifest.size, manifest.sha256):
+        disk.restore(job_id, manifest)
+    return path

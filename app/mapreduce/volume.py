@@ -1,0 +1,160 @@
+"""The shared volume: large arrays go through it, and never through a znode.
+
+ZooKeeper can't fence a volume: a paused worker may write long after its task was given to another. So every
+file carries its attempt in its name, is synced before the transaction that names it, and is never opened for
+writing again; what nobody has named doesn't count. Files are read, not mapped into memory: a mapped file that
+somebody truncates kills its reader (SIGBUS), a read that is short is noticed.
+All of it blocks; a caller with green threads runs it in ``tpool``.
+"""
+
+import hashlib
+import os
+import shutil
+import zlib
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from app import paths
+from app.consistency.disk import sync_folder
+from app.jobs.job import Buffer
+
+# Large enough that Python's part vanishes beside it.
+_BLOCK_BYTES = 1 << 20
+
+
+class Damaged(Exception):
+    """A file on the shared volume is missing, or isn't what its record says."""
+
+
+class Volume:
+    """Where things stand on the shared volume.
+
+    Args:
+        folder: the volume's root, which all workers mount.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        for part in (self.uploads, self.jobs, self.results):
+            part.mkdir(parents=True, exist_ok=True)
+
+    @property
+    def uploads(self) -> Path:
+        return self.folder / "uploads"
+
+    @property
+    def jobs(self) -> Path:
+        return self.folder / "jobs"
+
+    @property
+    def results(self) -> Path:
+        return self.folder / "results"
+
+    def upload(self, job_id: str, sha256: str) -> Path:
+        """The shared copy of an upload."""
+        return self.uploads / f"{paths.checked(job_id)}.{sha256}"
+
+    def scratch(self, job_id: str, name: str) -> Path:
+        """A file that goes with its job."""
+        return self.jobs / paths.checked(job_id) / paths.checked(name)
+
+    def result(self, name: str) -> Path:
+        return self.results / paths.checked(name)
+
+    def forget(self, job_id: str) -> None:
+        """Remove what a job has left beside its result."""
+        with suppress(FileNotFoundError):
+            shutil.rmtree(self.jobs / paths.checked(job_id))
+        for upload in self.uploads.glob(f"{paths.checked(job_id)}.*"):
+            upload.unlink(missing_ok=True)
+
+
+def write(path: Path, data: Buffer) -> None:
+    """A new file, synced when this returns. Raises OSError; then nothing is left."""
+    with new_file(path):
+        with path.open("xb", buffering=0) as handle:
+            view = memoryview(data).cast("B")
+            while view:
+                view = view[handle.write(view) :]
+            os.fsync(handle.fileno())
+        sync_folder(path.parent)
+
+
+def copy(source: Path, target: Path, size: int, sha256: str) -> None:
+    """Copy and check, synced when this returns. Raises Damaged if ``source`` is another file, or OSError."""
+    with new_file(target):
+        try:
+            shutil.copyfile(source, target)  # in the kernel
+        except FileNotFoundError as error:
+            raise Damaged(f"{source.name} is missing") from error
+        # What was copied is what is checked; the disk writes it meanwhile.
+        with ThreadPoolExecutor(1) as other:
+            syncing = other.submit(sync, target)
+            whole = is_whole(target, size, sha256)
+            syncing.result()
+        if not whole:
+            raise Damaged(f"{source.name} is damaged: its size or its bytes are other ones")
+
+
+def copy_unchecked(source: Path, target: Path) -> None:
+    """Copy by the kernel, synced when this returns; whoever relies on it checks it. Raises OSError."""
+    with new_file(target):
+        shutil.copyfile(source, target)
+        sync(target)
+
+
+def is_whole(path: Path, size: int, sha256: str) -> bool:
+    """Whether a file is there, byte for byte."""
+    try:
+        with path.open("rb") as handle:
+            same_size = os.fstat(handle.fileno()).st_size == size
+            return same_size and hashlib.file_digest(handle, "sha256").hexdigest() == sha256
+    except FileNotFoundError:
+        return False
+
+
+def described(path: Path) -> tuple[int, int]:
+    """A file's size in bytes, and its crc32."""
+    crc32 = 0
+    with path.open("rb", buffering=0) as handle:
+        while block := handle.read(_BLOCK_BYTES):
+            crc32 = zlib.crc32(block, crc32)
+        return os.fstat(handle.fileno()).st_size, crc32
+
+
+def read(path: Path, offset: int, length: int, crc32: int) -> bytes:
+    """These bytes of a file, checked. Raises Damaged."""
+    try:
+        with path.open("rb", buffering=0) as handle:
+            handle.seek(offset)
+            data = handle.read(length)
+            while len(data) < length and (more := handle.read(length - len(data))):
+                data += more  # one read gives at most 2 GiB
+    except FileNotFoundError as error:
+        raise Damaged(f"{path.name} is missing") from error
+    if len(data) != length or zlib.crc32(data) != crc32:
+        raise Damaged(f"{path.name} is damaged: bytes {offset:,} to {offset + length:,}")
+    return data
+
+
+def sync(path: Path) -> None:
+    """Bring a file that somebody has written, and its name, to the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+    sync_folder(path.parent)
+
+
+@contextmanager
+def new_file(path: Path) -> Iterator[None]:
+    """Make the folder of a file that is to be; if that fails in the block, the file is gone again."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise

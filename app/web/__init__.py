@@ -1,0 +1,1 @@
+"""HTTP: the page, uploads, jobs, and what the cluster is doing."""

@@ -1,0 +1,281 @@
+"""One worker: a session, and everything that a pod does with it. Every pod runs the same.
+
+Roles are taken, never configured: the first in line of the election leads, the next backs up, each of five
+hosts one replica of every quorum object, and all of them compute. A worker whose connection is suspended
+stops acting as master; one whose session is lost comes back with a new one; one that is asked to end hands
+over first.
+"""
+
+import json
+import logging
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+import eventlet
+from eventlet import tpool
+
+from app import paths, zk
+from app.cluster.election import prepare
+from app.cluster.label import RoleLabel
+from app.cluster.member import Member
+from app.cluster.nodes import Nodes, described
+from app.cluster.slots import Slot
+from app.consistency.eventual import INITIAL, ConfigReplica, Copy, publish
+from app.errors import LessonError
+from app.mapreduce.hands import Crew
+from app.mapreduce.master import Master
+from app.mapreduce.uploads import UploadDisk
+from app.mapreduce.volume import Volume
+from app.settings import Settings, WorkerSettings
+
+log = logging.getLogger(__name__)
+
+# A server that lost its data leaves an old client in SUSPENDED for ever: after so long a new one is made.
+GIVE_UP_S = 30.0
+# How often the flag that a signal handler sets is looked at; a handler can't wake the hub.
+_TICK_S = 0.2
+_STEP_S = 5.0
+# An orderly end waits so long for uploads that are being received.
+_LAST_ORDERS_S = 1.0
+# What a job does is told to the others only if it lasts: most are over before anybody could look.
+_DOING_AFTER_S = 0.5
+# What may pass by itself.
+_NOT_NOW: tuple[type[Exception], ...] = (*zk.NO_ANSWER, LessonError, OSError)
+
+
+class Worker:
+    """A worker from start to end.
+
+    Args:
+        settings, worker_settings: from the environment.
+        on_event: called with (kind, what) for whoever follows this worker's events; must return quickly.
+
+    Attributes:
+        uploads: how many uploads are being received now.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        worker_settings: WorkerSettings,
+        on_event: Callable[[str, Any], None] = lambda kind, what: None,
+    ) -> None:
+        self.settings = settings
+        self.local = worker_settings
+        self.name = settings.pod_name
+        self.shared = Volume(worker_settings.shared_dir)
+        self.disk = UploadDisk(worker_settings.backup_dir, self.shared)
+        self.label = RoleLabel(self.name, worker_settings.namespace)
+        self.on_event = on_event
+        self.stopping = False
+        self.uploads = 0
+        self.life: Life | None = None
+
+    def run(self) -> None:
+        """Live, until :attr:`stopping` is set; then hand over and return."""
+        while not self.stopping:
+            try:
+                client = zk.connect(self.settings.zk_hosts, session_timeout_s=self.local.session_timeout_s)
+            except LessonError as error:
+                log.warning("%s", error)
+                eventlet.sleep(zk.jittered(1.0))
+                continue
+            life = Life(self, client)
+            try:
+                life.start()
+                self.life = life
+                self._watch_over(life)
+            except _NOT_NOW as error:
+                log.warning("%s: starting anew: %r", self.name, error)
+                eventlet.sleep(zk.jittered(1.0))
+            finally:
+                self.life = None
+                life.stop()
+                zk.disconnect(client)
+
+    def _watch_over(self, life: "Life") -> None:
+        while not self.stopping and life.silent_s < GIVE_UP_S:
+            eventlet.sleep(_TICK_S)
+        last_orders = zk.Deadline(_LAST_ORDERS_S)
+        while self.stopping and self.uploads and not last_orders.passed:
+            eventlet.sleep(_TICK_S / 4)
+
+    @property
+    def master(self) -> Master | None:
+        """The master that this worker is, while it is."""
+        return self.life.master if self.life and not self.stopping else None
+
+    @property
+    def ready(self) -> bool:
+        """Whether its session is there, and it knows the configuration."""
+        life = self.life
+        return life is not None and bool(life.client.connected) and life.config.copy.value is not None
+
+
+class Life:
+    """What lives with one client: ended as a whole, and begun anew."""
+
+    def __init__(self, worker: Worker, client: Any) -> None:
+        self._worker = worker
+        self.client = client
+        self._silent_since: float | None = None
+        self._wake = False
+        name, changed = worker.name, self._changed
+        self.nodes = Nodes(client, self._someone_changed)
+        self.slot = Slot(client, name, changed)
+        self.config = ConfigReplica(client, name, node=self._description)
+        self.member = Member(client, name, worker.disk, on_change=changed)
+        self.crew = Crew(client, name, worker.shared, self._share, self._doing_changed, self._job_ended)
+        self._roles = (self.nodes, self.config, self.slot, self.crew, self.member)
+        self._started: list[Any] = []
+        self._live: frozenset[str] = frozenset()
+        self.master: Master | None = None
+
+    def start(self) -> None:
+        deadline = zk.Deadline(zk.CONNECT_DEADLINE_S)
+        prepare(self.client, deadline)
+        if zk.get(self.client, paths.CONFIG, deadline) is None:
+            publish(self.client, INITIAL)
+        self.client.add_listener(self._on_state)
+        for role in self._roles:
+            role.start()
+            self._started.append(role)
+        eventlet.spawn(self._sweep_disk)
+
+    def stop(self) -> None:
+        """Stop acting. The session, and what it holds, is the caller's to end."""
+        self.client.remove_listener(self._on_state)
+        for role in reversed(self._started):
+            role.stop()
+        if self.master is not None:
+            self.master.stop()
+            self.master = None
+        self._worker.label.set(leads=False)
+
+    @property
+    def silent_s(self) -> float:
+        """Seconds since the connection was lost; 0 while it is there."""
+        return 0.0 if self._silent_since is None else time.monotonic() - self._silent_since
+
+    @property
+    def role(self) -> str:
+        if self.master is not None:
+            return "master"
+        return "backup" if self.member.backup is not None else "worker"
+
+    @property
+    def epoch(self) -> int | None:
+        """The epoch in which it leads or backs up."""
+        if self.master is not None:
+            return self.master.primary.epoch.number
+        return self.member.backup.epoch.number if self.member.backup else None
+
+    def leader(self) -> tuple[str, str] | None:
+        """(name, url) of who leads, as the nodes say of themselves. Raises one of zk.NO_ANSWER."""
+        for node in self.cluster():
+            if node["role"] == "master":
+                return node["pod"], node["url"]
+        return None
+
+    def cluster(self) -> list[dict[str, Any]]:
+        """What every node says of itself. Raises one of zk.NO_ANSWER."""
+        found = []
+        for name, data in described(self.client).items():
+            with suppress(ValueError):
+                node = json.loads(data)
+                if isinstance(node, dict):
+                    found.append({"pod": name, "role": "worker", "url": "", **node})
+        return found
+
+    # -- what the parts tell --
+
+    def _description(self, copy: Copy) -> bytes:
+        return json.dumps(
+            {
+                "role": self.role,
+                "url": self._worker.local.url,
+                "epoch": self.epoch,
+                "config_version": copy.mzxid,
+                "slot": self.slot.number,
+                "doing": self.crew.doing,
+            }
+        ).encode()
+
+    def _share(self) -> tuple[int, int]:
+        """Where this worker begins among those who share a job's tasks."""
+        names = sorted(self.nodes.live | {self._worker.name})
+        return names.index(self._worker.name), len(names)
+
+    def _on_state(self, state: str) -> None:
+        if state == "CONNECTED":
+            self._silent_since = None
+        elif self._silent_since is None:
+            self._silent_since = time.monotonic()
+
+    def _changed(self) -> None:
+        """A role has been taken or lost, perhaps."""
+        primary = self.member.primary
+        if self.master is not None and self.master.primary is not primary:
+            self.master.stop()
+            self.master = None
+            log.info("%s no longer leads", self._worker.name)
+        if primary is not None and self.master is None:
+            self.master = self._new_master(primary)
+            self.master.start()
+            log.info("%s leads in epoch %d", self._worker.name, primary.epoch.number)
+        self._worker.label.set(leads=self.master is not None)
+        self.config.announce()
+        self._worker.on_event("cluster", None)
+
+    def _new_master(self, primary: Any) -> Master:
+        worker = self._worker
+        return Master(
+            self.client,
+            primary,
+            worker.disk,
+            worker.shared,
+            self.nodes,
+            min_nodes=worker.local.min_nodes,
+            chunk_size=self._chunk_size,
+            on_event=lambda progress: worker.on_event("job", progress),
+        )
+
+    def _chunk_size(self) -> int:
+        """From our copy of the eventual configuration: it may be stale, and the plan keeps what it was."""
+        value = (self.config.copy.value or INITIAL)["chunk_size"]
+        assert isinstance(value, int)  # parsed by its schema
+        return value
+
+    def _someone_changed(self) -> None:
+        gone, self._live = self._live - self.nodes.live, self.nodes.live
+        if gone and self.master is not None:
+            log.info("gone: %s", ", ".join(sorted(gone)))
+            self.master.someone_left()
+        self._worker.on_event("cluster", None)
+
+    def _doing_changed(self) -> None:
+        eventlet.spawn_after(_DOING_AFTER_S, self._tell_doing, self.crew.doing)
+
+    def _tell_doing(self, doing: list[str]) -> None:
+        if doing == self.crew.doing:
+            self.config.announce()
+
+    # -- copies of uploads whose jobs have ended --
+
+    def _job_ended(self, job_id: str) -> None:
+        """A job has left the board: if it has ended, our copy of its upload may go."""
+        eventlet.spawn(self._drop_copies, [job_id])
+
+    def _sweep_disk(self) -> None:
+        """What ended while we were away."""
+        self._drop_copies(sorted(tpool.execute(self._worker.disk.kept)))
+
+    def _drop_copies(self, job_ids: list[str]) -> None:
+        for job_id in job_ids:
+            try:
+                if zk.get(self.client, paths.result(job_id), zk.Deadline(_STEP_S)) is not None:
+                    tpool.execute(self._worker.disk.forget, job_id)
+            except _NOT_NOW as error:
+                log.info("the copy of %s stays for now: %r", job_id, error)
