@@ -1,6 +1,6 @@
 # One command each; everything is set up on the first call. `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help demo test quick bench lint setup clean
+.PHONY: help demo lab test quick bench lint setup clean
 
 PYTHON ?= python3
 VENV   := .venv
@@ -12,6 +12,9 @@ help:   ## this list
 
 demo: $(VENV)/ready   ## a real ZooKeeper ensemble, and the three demos on it (OPTIONS="--step" is passed on)
 	@$(PY) -m lab demo $(OPTIONS)
+
+lab: $(VENV)/ready   ## an ensemble and five workers, the page on http://127.0.0.1:8080, until Ctrl-C
+	@$(PY) -m lab up $(OPTIONS)
 
 test: $(VENV)/ready   ## every test, about twelve minutes; without a Docker engine its tests are skipped, and counted
 	@$(PY) -m pytest $(PYTEST)

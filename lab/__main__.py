@@ -1,4 +1,4 @@
-"""python -m lab run | servers | demo | bench"""
+"""python -m lab up | demo | run | servers | bench"""
 
 import argparse
 import json
@@ -11,11 +11,14 @@ from pathlib import Path
 from typing import NoReturn
 
 from lab import child
+from lab import up as cluster
 from lab.control import control_socket
 from lab.ensemble import Ensemble, EnsembleError
 from lab.guard import GuardedDirectory
 from lab.interrupts import Interrupted, Interrupts
 from lab.ladder import BACKENDS, print_to_stderr, start_ensemble
+from lab.up import Place
+from lab.workers import WorkersError
 
 UNREACHABLE = 3
 BAD_USAGE = 2
@@ -49,6 +52,9 @@ def main(argv: Sequence[str]) -> int:
             return exc.status
         except EnsembleError as exc:
             print_to_stderr(f"no ZooKeeper: {exc}")
+            return UNREACHABLE
+        except WorkersError as exc:
+            print_to_stderr(f"no workers: {exc}")
             return UNREACHABLE
     return status
 
@@ -89,6 +95,16 @@ def servers(arguments: argparse.Namespace, interrupts: Interrupts) -> int:
                 interrupts.sleep(3600)
         except Interrupted:
             return 0
+
+
+def up(arguments: argparse.Namespace, interrupts: Interrupts) -> int:
+    """start an ensemble and a cluster of workers, say where the page is, keep them until told to end"""
+    if hosts := os.environ.get("ZK_HOSTS"):
+        print_to_stderr(f"using the ZooKeeper that ZK_HOSTS names: {hosts}")
+        place = Place(hosts, os.environ.get("LAB_CONTROL") or None, ensemble=None)
+        return cluster.run(place, arguments, interrupts)
+    with _laboratory(arguments, interrupts) as (ensemble, control):
+        return cluster.run(Place(ensemble.hosts, str(control), ensemble), arguments, interrupts)
 
 
 def bench(arguments: argparse.Namespace, interrupts: Interrupts) -> int:
@@ -139,6 +155,13 @@ def _as_shell(ensemble: Ensemble, control: Path) -> str:
     return f"export ZK_HOSTS={ensemble.hosts} LAB_CONTROL={control}  # until Ctrl-C here"
 
 
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) > 65_535:
+        message = f"{text!r} is not a port; 0 is any that is free"
+        raise argparse.ArgumentTypeError(message)
+    return int(text)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="python -m lab", description="One machine as a laboratory.", allow_abbrev=False)
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
@@ -157,6 +180,11 @@ def _parser() -> argparse.ArgumentParser:
         sub.add_argument("--backend", choices=("auto", *BACKENDS), default="auto")
         return sub
 
+    ups = add_with_ensemble(up)
+    ups.add_argument("--workers", type=int, choices=range(1, 21), default=5, metavar="N", help="1 to 20 (5)")
+    ups.add_argument("--port", type=_port, default=8080, help="of the page, or the next free one (8080)")
+    ups.add_argument("--restart", action="store_true", help="start a worker that has ended again")
+    ups.add_argument("--json", action="store_true", help="say what runs where as one line of JSON")
     runs = add_with_ensemble(run)
     runs.add_argument("argv", nargs=argparse.REMAINDER, metavar="-- COMMAND...")
     lists = add_with_ensemble(servers)

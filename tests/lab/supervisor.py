@@ -16,8 +16,9 @@ RUN_S = 60
 class Supervisor:
     """A `python -m lab` of its own, with a directory of its own for temporary files."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, module: str = "lab") -> None:
         self.directory = directory
+        self._module = module
         self._started: list[subprocess.Popen[str]] = []
 
     def start(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
@@ -25,7 +26,7 @@ class Supervisor:
             name: value for name, value in os.environ.items() if name not in ("ZK_HOSTS", "LAB_CONTROL")
         }
         process = subprocess.Popen(
-            [sys.executable, "-m", "lab", *arguments],
+            [sys.executable, "-m", self._module, *arguments],
             cwd=TOP,
             env={**inherited, "TMPDIR": str(self.directory), "PYTHONUNBUFFERED": "1", **environment},
             stdin=subprocess.PIPE,
