@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from flask import Flask, Response, jsonify, request
+from werkzeug.exceptions import HTTPException
 
 from app import jobs, zk
 from app.consistency.transactions import job_id_for
@@ -52,7 +53,21 @@ def site(worker: Worker, events: Events) -> Flask:
         ("/readyz", "GET", routes.readyz),
     ):
         app.add_url_rule(rule, view.__name__, _answering(view), methods=[method])
+    for code in (404, 405):
+        app.register_error_handler(code, _no_such_route)
+    app.after_request(_careful)
     return app
+
+
+def _no_such_route(error: HTTPException) -> Answer:
+    return _error(error.code or 404, f"{request.method} {request.path} is nothing here")
+
+
+def _careful(answer: Response) -> Response:
+    """Nothing from another host, no script in a page but ours, no guessing of types."""
+    answer.headers.setdefault("Content-Security-Policy", "default-src 'self'; frame-ancestors 'none'")
+    answer.headers["X-Content-Type-Options"] = "nosniff"
+    return answer
 
 
 def _answering(view: Callable[..., Any]) -> Callable[..., Any]:
@@ -153,7 +168,6 @@ class _Routes:
         answer = Response(_blocks(path), mimetype=_KINDS.get(fits["extension"], "application/octet-stream"))
         answer.content_length = progress.result.size
         answer.headers["Content-Disposition"] = f'inline; filename="{name}"'
-        answer.headers["X-Content-Type-Options"] = "nosniff"
         return answer
 
     def cluster(self) -> Answer:

@@ -1,0 +1,281 @@
+"""Five real worker processes on three real servers, whole again after every test."""
+
+import contextlib
+import hashlib
+import io
+import itertools
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+from PIL import Image
+
+from app import paths, zk
+from app.consistency.eventual import publish
+from lab.guard import GuardedDirectory
+from lab.ladder import print_to_stderr
+from lab.workers import COMMAND, Worker, Workers
+from tests.conftest import Ensemble
+
+# A new master serves within ten seconds of its predecessor's SIGKILL; a busy machine may take longer.
+PATIENCE_S = 60.0
+Picture = np.ndarray[Any, np.dtype[np.uint8]]
+
+
+class Cluster:
+    """What a test does to the workers, and asks of them as a client would."""
+
+    def __init__(self, workers: Workers, hosts: str) -> None:
+        self.workers = workers
+        self.hosts = hosts
+        self.http = httpx.Client(timeout=30, trust_env=False)
+
+    # -- as a client --
+
+    def upload(
+        self, data: bytes, name: str = "picture.png", key: str | None = None, **fields: str
+    ) -> httpx.Response:
+        """Send to whoever leads, once; the answer, whatever it is."""
+        headers = {"Idempotency-Key": key} if key else {}
+        url = f"{self.master_url()}/upload"
+        return self.http.post(url, files={"image": (name, data)}, data=fields, headers=headers)
+
+    def insist(self, data: bytes, key: str, name: str = "picture.png") -> str:
+        """A stubborn client: the same request, with its key, until somebody says that it is stored."""
+        deadline = time.monotonic() + PATIENCE_S
+        while True:
+            said: object
+            try:
+                answer = self.upload(data, name, key)
+                if answer.status_code == 200:
+                    return str(answer.json()["job_id"])
+                said = (answer.status_code, answer.text)
+                assert answer.status_code in (403, 503, 504), said
+            except httpx.TransportError as error:
+                said = error
+            assert time.monotonic() < deadline, said
+            time.sleep(0.1)
+
+    def stored(self, data: bytes, name: str = "picture.png") -> str:
+        """Upload, and be told that it is stored; the job's id."""
+        answer = self.upload(data, name)
+        assert answer.status_code == 200, answer.text
+        return str(answer.json()["job_id"])
+
+    def job(self, job_id: str) -> dict[str, Any] | None:
+        """What whoever leads says of a job; None while nobody does."""
+        try:
+            answer = self.http.get(f"{self.master_url()}/jobs/{job_id}")
+        except (httpx.TransportError, AssertionError):
+            return None
+        return dict(answer.json()) if answer.status_code == 200 else None
+
+    def until(
+        self, job_id: str, condition: Callable[[dict[str, Any]], bool], every_s: float = 0.03
+    ) -> dict[str, Any]:
+        """Wait until a job is as wished; on failure, what it was last."""
+        deadline = time.monotonic() + PATIENCE_S
+        last = None
+        while last is None or not condition(last):
+            assert time.monotonic() < deadline, f"job {job_id} was last {last}"
+            time.sleep(every_s)
+            last = self.job(job_id) or last
+        return last
+
+    def ended(self, job_id: str) -> dict[str, Any]:
+        return self.until(job_id, lambda job: job["state"] in ("done", "failed"))
+
+    def result(self, job_id: str) -> bytes:
+        job = self.ended(job_id)
+        assert job["state"] == "done", job
+        answer = self.http.get(self.master_url() + str(job["download"]))
+        assert answer.status_code == 200, answer.text
+        return answer.content
+
+    def phase(self, job_id: str, phase: str, at_least: int = 1) -> None:
+        """Wait until a job is in the middle of a phase."""
+        self.until(job_id, lambda job: job["phase"] == phase and job["tasks_done"] >= at_least, 0.005)
+
+    # -- who is who --
+
+    def roles(self) -> dict[str, str]:
+        """Role by pod, as each live worker says of itself."""
+        found = {}
+        for worker in self.workers.all:
+            with contextlib.suppress(httpx.TransportError):
+                answer = self.http.get(f"{worker.url}/readyz", timeout=1)
+                if answer.status_code == 200:
+                    found[worker.pod] = str(answer.json()["role"])
+        return found
+
+    def who(self, role: str) -> Worker:
+        """The worker that has this role now; waits until one does."""
+        deadline = time.monotonic() + PATIENCE_S
+        while time.monotonic() < deadline:
+            for pod, its in self.roles().items():
+                if its == role and (worker := self.workers.named(pod)):
+                    return worker
+            time.sleep(0.05)
+        raise AssertionError(f"nobody is {role}: {self.roles()}")
+
+    def new_master(self, other_than: Worker) -> Worker:
+        """Wait until another worker leads."""
+        deadline = time.monotonic() + PATIENCE_S
+        while (now := self.who("master")) is other_than:
+            assert time.monotonic() < deadline, f"{other_than.pod} still leads"
+            time.sleep(0.02)
+        return now
+
+    def master_url(self) -> str:
+        return self.who("master").url
+
+    # -- harm --
+
+    def kill(self, worker: Worker) -> None:
+        worker.send(signal.SIGKILL)
+        assert worker.gone(time.monotonic() + 10)
+
+    @contextlib.contextmanager
+    def stopped(self, worker: Worker) -> Iterator[None]:
+        worker.send(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            worker.send(signal.SIGCONT)
+
+    def heal(self) -> None:
+        """Every worker alive and ready, one of them master, one of them backup; the first configuration."""
+        for worker in self.workers.all:
+            worker.send(signal.SIGCONT)
+            if worker.ended() or worker.pid is None:
+                worker.start(COMMAND)
+        self.settle()
+        self.configure(1024)
+
+    def settle(self) -> None:
+        deadline = time.monotonic() + PATIENCE_S
+        while True:
+            roles = self.roles()
+            nodes = self._nodes()
+            if sorted(roles.values()) == ["backup", "master", "worker", "worker", "worker"] and nodes == 5:
+                return
+            assert time.monotonic() < deadline, (roles, nodes)
+            time.sleep(0.1)
+
+    def _nodes(self) -> int:
+        for worker in self.workers.all:
+            with contextlib.suppress(httpx.TransportError):
+                answer = self.http.get(f"{worker.url}/cluster", timeout=1)
+                if answer.status_code == 200:
+                    return sum(node["slot"] is not None for node in answer.json()["nodes"])
+        return 0
+
+    def configure(self, chunk_size: int) -> None:
+        """Publish, and wait until every worker has applied it."""
+        client = zk.connect(self.hosts, session_timeout_s=10)
+        try:
+            version = publish(client, {"chunk_size": chunk_size}).mzxid
+        finally:
+            zk.disconnect(client)
+        deadline = time.monotonic() + PATIENCE_S
+        while time.monotonic() < deadline:
+            nodes = self.http.get(f"{self.workers.all[0].url}/cluster").json()["nodes"]
+            if all(node.get("config_version", 0) >= version for node in nodes):
+                return
+            time.sleep(0.05)
+        raise AssertionError("the configuration has not arrived everywhere")
+
+    # -- what is left --
+
+    def znodes(self) -> set[str]:
+        """Every znode below /jobs, /objects and /board."""
+        client = zk.connect(self.hosts, session_timeout_s=10)
+        try:
+            return {path for root in (paths.JOBS, paths.OBJECTS, paths.BOARD) for path in _tree(client, root)}
+        finally:
+            zk.disconnect(client)
+
+    def files(self) -> set[str]:
+        """Every file on the shared volume and on the workers' own disks."""
+        roots = [self.workers.shared_dir, *(worker.backup_dir for worker in self.workers.all)]
+        return {str(path) for root in roots for path in root.rglob("*") if path.is_file()}
+
+    def left_of(self, job_id: str) -> set[str]:
+        """What there is of a job, by files and znodes: of one that has ended, its record and its result."""
+        znodes = {path.removeprefix(paths.job(job_id)) for path in self.znodes() if job_id in path}
+        return znodes | {Path(path).parent.name for path in self.files() if job_id in path}
+
+    def leaves_only_its_record(self, job_id: str) -> None:
+        """Wait until nothing else is left of a job, in ZooKeeper or on any disk."""
+        deadline = time.monotonic() + 20
+        while (left := self.left_of(job_id)) != RECORD:
+            assert time.monotonic() < deadline, left ^ RECORD
+            time.sleep(0.1)
+
+
+def _tree(client: Any, root: str) -> Iterator[str]:
+    with contextlib.suppress(Exception):
+        for child in client.get_children(root):
+            yield f"{root}/{child}"
+            yield from _tree(client, f"{root}/{child}")
+
+
+# What stays of a job that is done.
+RECORD = {"", "/backup_ack", "/outcome", "/result", "results"}
+
+
+@pytest.fixture(scope="session")
+def cluster_of_five(ensemble: Ensemble) -> Iterator[Cluster]:
+    with GuardedDirectory() as den, Workers(5, ensemble.hosts, den, print_to_stderr) as workers:
+        cluster = Cluster(workers, ensemble.hosts)
+        cluster.settle()
+        yield cluster
+        cluster.http.close()
+
+
+@pytest.fixture
+def cluster(cluster_of_five: Cluster) -> Iterator[Cluster]:
+    """Five workers in order; healed afterwards, whatever the test did to them."""
+    cluster_of_five.heal()
+    yield cluster_of_five
+
+
+# --- pictures ---------------------------------------------------------------------------------------------
+
+_numbers = itertools.count(os.getpid())
+
+
+def noise(height: int, width: int) -> Picture:
+    """A grey picture that no other test has sent: a slope with noise. uint8, (height, width)."""
+    random = np.random.default_rng(next(_numbers))
+    slope = np.linspace(40, 180, width)[None, :] + random.normal(0, 12, (height, width))
+    return slope.clip(0, 255).astype(np.uint8)
+
+
+def as_file(picture: Picture, kind: str = "TIFF") -> bytes:
+    out = io.BytesIO()
+    Image.fromarray(picture).save(out, kind)
+    return out.getvalue()
+
+
+def as_pixels(data: bytes) -> Picture:
+    return np.asarray(Image.open(io.BytesIO(data)))
+
+
+def equalized(picture: Picture) -> Picture:
+    """The course's definition, in one process: what every job's result must equal to the pixel."""
+    cdf = np.cumsum(np.bincount(picture.ravel(), minlength=256))
+    masked = np.ma.masked_equal(cdf, 0)
+    spread = (masked - masked.min()) * 255 / (masked.max() - masked.min())
+    table: Picture = np.ma.filled(spread, 0).astype(np.uint8)
+    return table[picture]
+
+
+def digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()

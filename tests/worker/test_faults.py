@@ -1,0 +1,297 @@
+"""Real processes are killed, paused and cut off, and the job ends with the right picture all the same.
+
+Dean & Ghemawat, OSDI 2004, section 3.3: what a worker's failure costs is time. Here that holds for the master,
+too: a job's state is in ZooKeeper and on the shared volume, and in nobody's memory.
+"""
+
+import signal
+import threading
+import time
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from app.demo.servers import Servers
+from app.settings import DEFAULT_SESSION_TIMEOUT_S
+from tests.worker.conftest import Cluster, Picture, as_file, as_pixels, equalized, noise
+
+# Big enough, and in small enough tasks, that a phase takes long enough to be hit in its middle.
+CHUNK = 12
+SHAPE = (3000, 2200)
+PHASES = ("histograms", "equalize")
+
+
+@pytest.fixture
+def picture(cluster: Cluster) -> Picture:
+    cluster.configure(CHUNK)
+    return noise(*SHAPE)
+
+
+def is_right(cluster: Cluster, job_id: str, picture: Picture) -> bool:
+    """Whether the job ends with the picture that one process makes, and leaves nothing but its record."""
+    assert np.array_equal(as_pixels(cluster.result(job_id)), equalized(picture))
+    cluster.heal()  # a dead worker's disk keeps its copies until it is back
+    cluster.leaves_only_its_record(job_id)
+    return True
+
+
+@pytest.mark.parametrize("phase", PHASES)
+def test_a_job_survives_a_worker(cluster: Cluster, picture: Picture, phase: str) -> None:
+    job_id = cluster.stored(as_file(picture))
+    victim = cluster.who("worker")
+    cluster.phase(job_id, phase, at_least=10)
+
+    cluster.kill(victim)
+
+    assert is_right(cluster, job_id, picture)
+
+
+@pytest.mark.parametrize("phase", PHASES)
+def test_a_job_survives_its_master(cluster: Cluster, picture: Picture, phase: str) -> None:
+    job_id = cluster.stored(as_file(picture))
+    master = cluster.who("master")
+    cluster.phase(job_id, phase, at_least=10)
+
+    cluster.kill(master)
+
+    assert is_right(cluster, job_id, picture)
+
+
+def test_a_job_survives_a_master_that_dies_before_it_is_planned(cluster: Cluster, picture: Picture) -> None:
+    master = cluster.who("master")
+    job_id = cluster.stored(as_file(picture))
+
+    cluster.kill(master)
+
+    assert is_right(cluster, job_id, picture)
+
+
+def test_a_job_survives_two_workers_at_once(cluster: Cluster, picture: Picture) -> None:
+    job_id = cluster.stored(as_file(picture))
+    victims = [worker for worker in cluster.workers.all if cluster.roles()[worker.pod] == "worker"][:2]
+    cluster.phase(job_id, "equalize", at_least=10)
+
+    for victim in victims:
+        victim.send(signal.SIGKILL)
+
+    assert is_right(cluster, job_id, picture)
+
+
+def test_a_job_survives_master_and_backup_one_after_the_other(cluster: Cluster, picture: Picture) -> None:
+    job_id = cluster.stored(as_file(picture))
+    for _ in range(2):
+        master = cluster.who("master")
+        cluster.who("backup")
+        cluster.kill(master)
+
+    assert is_right(cluster, job_id, picture)
+
+
+@pytest.mark.parametrize("phase", PHASES)
+def test_a_master_that_was_stopped_beyond_its_session_changes_nothing(
+    cluster: Cluster, picture: Picture, phase: str
+) -> None:
+    job_id = cluster.stored(as_file(picture))
+    old = cluster.who("master")
+    cluster.phase(job_id, phase, at_least=10)
+
+    with cluster.stopped(old):
+        deadline = time.monotonic() + 40
+        while "master" not in cluster.roles().values() and time.monotonic() < deadline:
+            time.sleep(0.1)
+        during = cluster.ended(job_id)
+
+    assert during["state"] == "done"
+    assert is_right(cluster, job_id, picture)
+    cluster.settle()
+    assert cluster.roles()[old.pod] != "master"
+    assert cluster.ended(job_id)["download"] == during["download"]
+
+
+def test_an_upload_survives_the_backup_that_dies_before_its_ack(cluster: Cluster, picture: Picture) -> None:
+    backup = cluster.who("backup")
+    data = as_file(picture)
+
+    with cluster.stopped(backup):  # it can't acknowledge
+        sending = Told(lambda: cluster.insist(data, key="before its ack"))
+        time.sleep(0.5)
+        cluster.kill(backup)
+    cluster.heal()
+    cluster.configure(CHUNK)
+
+    # An aborted id stays aborted: then the client has been told so, and takes a new one.
+    job_id = sending.answer() if sending.succeeded() else cluster.insist(data, key="a new attempt")
+    assert is_right(cluster, job_id, picture)
+
+
+def test_an_upload_survives_the_backup_that_dies_after_its_ack(cluster: Cluster, picture: Picture) -> None:
+    backup = cluster.who("backup")
+    job_id = cluster.stored(as_file(picture))
+
+    cluster.kill(backup)
+
+    assert is_right(cluster, job_id, picture)
+
+
+def test_a_job_survives_the_leader_of_the_ensemble(
+    cluster: Cluster, picture: Picture, servers: Servers
+) -> None:
+    job_id = cluster.stored(as_file(picture))
+    cluster.phase(job_id, "histograms", at_least=5)
+
+    leader = servers.leader()
+    assert leader is not None
+    servers.kill(leader)
+
+    assert is_right(cluster, job_id, picture)
+
+
+@pytest.mark.timeout(180)
+def test_a_job_survives_twenty_seconds_without_zookeeper(
+    cluster: Cluster, picture: Picture, servers: Servers
+) -> None:
+    job_id = cluster.stored(as_file(picture))
+    cluster.phase(job_id, "histograms", at_least=5)
+
+    for server in (1, 2, 3):
+        servers.kill(server)
+    time.sleep(20)
+    for server in (1, 2, 3):
+        servers.restart(server)
+
+    assert is_right(cluster, job_id, picture)
+
+
+def test_an_acknowledged_upload_is_there_after_its_primary_and_the_shared_copy_are_gone(
+    cluster: Cluster, picture: Picture
+) -> None:
+    master = cluster.who("master")
+    job_id = cluster.stored(as_file(picture))
+
+    cluster.kill(master)
+    for upload in cluster.workers.shared_dir.glob(f"uploads/{job_id}.*"):
+        upload.unlink()
+    for array in cluster.workers.shared_dir.glob(f"jobs/{job_id}/input.*"):
+        array.unlink()
+
+    assert is_right(cluster, job_id, picture)
+
+
+@pytest.mark.parametrize("kept", [0, 1000, 3_000_000])
+def test_a_shared_copy_that_is_truncated_in_mid_job_is_made_anew(
+    cluster: Cluster, picture: Picture, kept: int
+) -> None:
+    job_id = cluster.stored(as_file(picture))
+    cluster.phase(job_id, "histograms")
+
+    for path in cluster.workers.shared_dir.rglob(f"*{job_id}*"):
+        for file in [path] if path.is_file() else path.glob("input.*"):
+            with file.open("r+b") as opened:
+                opened.truncate(kept)
+
+    assert is_right(cluster, job_id, picture)
+
+
+def test_a_result_that_is_damaged_is_computed_again(cluster: Cluster, picture: Picture) -> None:
+    job_id = cluster.stored(as_file(picture))
+    cluster.phase(job_id, "equalize", at_least=20)
+
+    bands = list(cluster.workers.shared_dir.glob(f"jobs/{job_id}/equalize.*"))
+    bands[0].write_bytes(b"other bytes")
+
+    assert is_right(cluster, job_id, picture)
+
+
+# --- one request is one job -------------------------------------------------------------------------------
+
+
+def test_the_same_key_twice_is_one_job(cluster: Cluster) -> None:
+    data = as_file(noise(300, 300))
+
+    first = cluster.insist(data, key="twice")
+    again_at_once = cluster.insist(data, key="twice")
+    cluster.ended(first)
+    again_later = cluster.insist(data, key="twice")
+
+    assert first == again_at_once == again_later
+
+
+def test_the_same_key_from_two_clients_at_once_is_one_job(cluster: Cluster) -> None:
+    data = as_file(noise(1500, 1500))
+
+    clients = [Told(lambda: cluster.insist(data, key="both at once")) for _ in range(2)]
+
+    ids = {client.answer() for client in clients}
+    assert len(ids) == 1
+    assert cluster.ended(ids.pop())["state"] == "done"
+
+
+def test_a_key_with_another_file_is_refused(cluster: Cluster) -> None:
+    first = as_file(noise(200, 200))
+    job_id = cluster.insist(first, key="mine")
+
+    answer = cluster.upload(as_file(noise(201, 200)), key="mine")
+
+    assert answer.status_code == 422
+    assert "belongs to another" in answer.json()["error"]
+    assert cluster.ended(job_id)["state"] == "done"
+
+
+def test_a_stubborn_client_with_a_key_gets_one_job_through_a_change_of_masters(cluster: Cluster) -> None:
+    data = as_file(noise(1200, 1200))
+    cluster.kill(cluster.who("master"))
+    cluster.heal()
+
+    first = cluster.insist(data, key="stubborn")
+    cluster.kill(cluster.who("master"))
+    cluster.heal()
+
+    assert cluster.insist(data, key="stubborn") == first
+    assert cluster.ended(first)["state"] == "done"
+
+
+# --- taking over ------------------------------------------------------------------------------------------
+
+
+def test_an_orderly_end_hands_over_before_a_session_could_expire(cluster: Cluster, picture: Picture) -> None:
+    job_id = cluster.stored(as_file(picture))
+    master = cluster.who("master")
+    began = time.monotonic()
+
+    master.send(signal.SIGTERM)
+    cluster.new_master(other_than=master)
+
+    # Less than a crash would have cost: its session. The bench has the seconds.
+    assert time.monotonic() - began < DEFAULT_SESSION_TIMEOUT_S
+    assert master.gone(time.monotonic() + 20)
+    ended = master.ended()
+    assert ended is not None
+    assert ended.endswith("has ended with status 0")
+    assert is_right(cluster, job_id, picture)
+
+
+class Told:
+    """What a client in a thread of its own is told in the end."""
+
+    def __init__(self, ask: Callable[[], str]) -> None:
+        self._ask = ask
+        self._answer: str | None = None
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            self._answer = self._ask()
+        except AssertionError as error:
+            self._error = error
+
+    def succeeded(self) -> bool:
+        self._thread.join(90)
+        return self._answer is not None
+
+    def answer(self) -> str:
+        assert self.succeeded(), self._error
+        assert self._answer is not None
+        return self._answer

@@ -1,0 +1,68 @@
+"""Jobs on five workers, with nothing in their way."""
+
+import json
+from collections import Counter
+
+import numpy as np
+
+from tests.worker.conftest import Cluster, as_file, as_pixels, equalized, noise
+
+
+def test_a_picture_is_equalized_to_the_pixel(cluster: Cluster) -> None:
+    picture = noise(1500, 700)
+
+    out = as_pixels(cluster.result(cluster.stored(as_file(picture))))
+
+    assert np.array_equal(out, equalized(picture))
+
+
+def test_many_small_tasks_give_the_same_picture_as_one(cluster: Cluster) -> None:
+    cluster.configure(7)
+    picture = noise(1500, 300)
+
+    job_id = cluster.stored(as_file(picture))
+
+    assert np.array_equal(as_pixels(cluster.result(job_id)), equalized(picture))
+
+
+def test_the_engine_knows_nothing_of_pictures(cluster: Cluster) -> None:
+    cluster.configure(50)
+    text = "the quick brown fox\njumps over the lazy dog\n" * 400
+
+    answer = cluster.upload(text.encode(), "text.txt", job="wordcount")
+
+    words = json.loads(cluster.result(answer.json()["job_id"]))
+    assert answer.status_code == 200
+    assert json.dumps(words).count('"the": 800') == 1, words
+    assert Counter(text.split())["the"] == 800
+
+
+def test_a_job_that_is_done_leaves_its_record_and_its_result(cluster: Cluster) -> None:
+    job_id = cluster.stored(as_file(noise(900, 900)))
+
+    cluster.ended(job_id)
+
+    cluster.leaves_only_its_record(job_id)
+
+
+def test_the_plan_takes_the_chunk_size_of_its_moment(cluster: Cluster) -> None:
+    cluster.configure(100)
+    job_id = cluster.stored(as_file(noise(2000, 2000)))
+    cluster.phase(job_id, "equalize")
+    cluster.configure(2000)
+
+    assert cluster.until(job_id, lambda job: job["tasks_total"] or job["state"] == "done")["tasks_total"] in (
+        20,
+        0,
+    )
+    assert cluster.ended(job_id)["state"] == "done"
+
+
+def test_two_uploads_at_once_are_both_done(cluster: Cluster) -> None:
+    cluster.configure(64)
+    pictures = [noise(1500, 1200), noise(1400, 1300)]
+
+    jobs = [cluster.stored(as_file(picture)) for picture in pictures]
+
+    for job_id, picture in zip(jobs, pictures, strict=True):
+        assert np.array_equal(as_pixels(cluster.result(job_id)), equalized(picture))
