@@ -109,4 +109,4 @@ class Job(ABC):
         self, given: Buffer, results: Iterable[Buffer], about: Mapping[str, JsonValue], out: Path
     ) -> None:
         """Write the output file. ``results``: the last phase's, in order, read one by one as they are asked
-        for; empty where the first phase is the only one, since ``given`` has them all."""
+        for, and each valid until the next is; empty where the first phase is the only one, since ``given`` has them all."""
