@@ -8,9 +8,11 @@ a trap.
 import logging
 import os
 import signal
+import socket
 import sys
 
 import eventlet
+from eventlet import hubs
 
 from app.errors import BadSettingError
 from app.settings import Settings, WorkerSettings
@@ -45,16 +47,23 @@ def main() -> int:
         print(f"worker: {why}", file=sys.stderr)  # noqa: T201 (before anybody reads the log)
         return USAGE
 
-    def note(number: int, frame: object) -> None:
-        del number, frame
-        worker.stopping = True
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, note)
+    eventlet.spawn(_stop_on_signal, worker)
     eventlet.spawn(serve, listener, site(worker, events))
     worker.run()
     worker.label.settle(_FAREWELL_S)
     return 0
+
+
+def _stop_on_signal(worker: Worker) -> None:
+    """A handler could not wake a hub that waits; the byte that Python writes for each signal does."""
+    reading, writing = socket.socketpair()
+    writing.setblocking(False)
+    signal.set_wakeup_fd(writing.fileno())
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda number, frame: None)
+    hubs.trampoline(reading, read=True)
+    worker.stop()
+    signal.set_wakeup_fd(-1)
 
 
 if __name__ == "__main__":

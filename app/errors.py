@@ -24,6 +24,10 @@ class NotUnderstood(LessonError):
     """The bytes in a znode don't fit their schema. Nothing was taken from them."""
 
 
+class NotToBeHad(LessonError):
+    """What a payload stands for can't be had from here at the moment, or any more: so it can't be kept."""
+
+
 class Refused(LessonError):
     """The operation provably did not happen and never will: it may be tried again, or dropped."""
 

@@ -29,7 +29,7 @@ from kazoo.protocol.states import KazooState
 
 from app import paths, zk
 from app.consistency.epoch import NO_EPOCH, Epoch
-from app.errors import InDoubt, NotUnderstood
+from app.errors import InDoubt, NotToBeHad, NotUnderstood
 
 log = logging.getLogger(__name__)
 
@@ -164,9 +164,9 @@ class Candidate:
                 try:
                     while self._advance():
                         pass
-                except (NotUnderstood, OSError):
+                except (NotUnderstood, NotToBeHad, OSError) as error:
                     again_s = _TROUBLE_S
-                    log.exception("%s: can't take its part now", self._name)
+                    log.error("%s: can't take its part now: %s", self._name, error)
                 except InDoubt as error:
                     again_s = _TROUBLE_S
                     log.warning("%s: not yet primary: %s", self._name, error)

@@ -18,7 +18,7 @@ from app.consistency.disk import Disk
 from app.consistency.epoch import Epoch
 from app.consistency.records import STEP_S, OnStep, is_used, quiet, read_ack, read_outcome
 from app.consistency.transactions import Ack, Digest
-from app.errors import NotUnderstood
+from app.errors import NotToBeHad, NotUnderstood
 
 log = logging.getLogger(__name__)
 
@@ -70,6 +70,7 @@ class Backup:
 
         Raises:
             OSError: the disk can't keep it all.
+            NotToBeHad: something is missing, so this isn't complete.
             Exception: one of zk.NO_ANSWER.
         """
         deadline = zk.Deadline(STEP_S)
@@ -119,7 +120,7 @@ class Backup:
             self._look_again()
         except NotUnderstood as error:
             log.error("%s: %s left alone: %s", self._name, job_id, error)
-        except OSError as error:
+        except (OSError, NotToBeHad) as error:
             log.error("%s: %s can't be kept, so it isn't acknowledged: %s", self._name, job_id, error)
 
     # -- one transaction --

@@ -67,7 +67,10 @@ class Disk:
         self._ids = {found.stem for found in folder.iterdir() if not found.name.startswith(".")}
 
     def save(self, job_id: str, payload: bytes) -> bool:
-        """Keep a copy, synced when this returns. False if it was there already. Raises OSError."""
+        """Keep a copy, synced when this returns. False if it was there already.
+
+        Raises OSError; or NotToBeHad, where a disk keeps more than the payload itself.
+        """
         digest = sha256(payload)
         target = self._path(job_id, digest)
         if self.load(job_id, digest) is not None:

@@ -38,7 +38,7 @@ from app.consistency.disk import Disk, Turns
 from app.consistency.epoch import Epoch
 from app.consistency.records import STEP_S, OnStep, forget_old, quiet, read_ack, read_outcome
 from app.consistency.transactions import Ack, Decision, Digest, Outcome, counts, verdict
-from app.errors import Aborted, Fenced, InDoubt, NoBackup, NotUnderstood, OtherPayload, Refused
+from app.errors import Aborted, Fenced, InDoubt, NoBackup, NotToBeHad, NotUnderstood, OtherPayload, Refused
 
 __all__ = ["ACK_TIMEOUT_S", "Backup", "OnStep", "Primary"]
 
@@ -204,7 +204,11 @@ class Primary:
         if digest.sha256 != outcome.sha256:
             log.error("%s is committed, but its payload is on no disk that we can reach", job_id)
             return False
-        tpool.execute(self._disk.save, job_id, found[0])
+        try:
+            tpool.execute(self._disk.save, job_id, found[0])
+        except NotToBeHad as error:
+            log.error("%s is committed, but lost: %s", job_id, error)
+            return False
         return True
 
     # -- the steps of one transaction --
@@ -215,7 +219,7 @@ class Primary:
             return self._known(job_id, digest, _no_backup())
         try:
             is_new = tpool.execute(self._disk.save, job_id, payload)
-        except OSError as error:
+        except (OSError, NotToBeHad) as error:
             message = f"this primary's disk can't keep {job_id} ({error})"
             if (outcome := self._known(job_id, digest, Refused(f"{message}: nothing was written"))) is None:
                 raise InDoubt(f"{message}, which is undecided; ask again", ask_again=job_id) from error

@@ -162,7 +162,14 @@ class Runner:
                 else:
                     results = self._results(phase, done)
             self._finish(plan, given, results)
+        self._tell_end()
         self._clean()
+
+    def _tell_end(self) -> None:
+        """The result is stored: its user hears of it at once, and cleaning up can take its time."""
+        if self.progress.result is None and (data := self._read(paths.result(self._id))) is not None:
+            self.progress.result = Result.from_bytes(data)
+            self._tell(self.progress.result.state)
 
     # -- planning --
 
@@ -207,11 +214,18 @@ class Runner:
 
     def _cut(self, chunk_size: int) -> tuple[Split, str | None]:
         """In a thread: the input, put right if need be, and the array that tasks read, synced."""
-        source = whole(self._id, self.progress.manifest, self._shared, self._disk)
+        source = self._whole()
         split, array = cut(self._job, source, self._shared, self._id, chunk_size, self._attempt())
         if array is not None:
             volume.sync(self._shared.scratch(self._id, array))
         return split, array
+
+    def _whole(self) -> Path:
+        """In a thread: the shared copy of the upload, restored if need be."""
+        try:
+            return whole(self._id, self.progress.manifest, self._shared, self._disk)
+        except Damaged as error:
+            raise Failed(f"its upload is lost, here and on the shared volume: {error}") from error
 
     def _source(self) -> Path:
         return self._shared.upload(self._id, self.progress.manifest.sha256)
@@ -369,7 +383,7 @@ class Runner:
 
     def _mend(self, plan: Plan) -> str:
         """In a thread: the input that tasks read from now on, relative to the volume."""
-        source = whole(self._id, self.progress.manifest, self._shared, self._disk)
+        source = self._whole()
         if plan.input is None:
             return str(source.relative_to(self._shared.folder))
         split, array = cut(self._job, source, self._shared, self._id, plan.chunk_size, self._attempt())
@@ -393,9 +407,13 @@ class Runner:
         return value
 
     def _results(self, phase: str, done: list[Done]) -> Iterator[Buffer]:
-        """One by one, as they are asked for: all at once might not fit into memory. Called in a thread."""
+        """One by one, as they are asked for: all at once might not fit into memory. Called in a thread.
+
+        Each is valid until the next is asked for.
+        """
+        buffer = bytearray(max((task.size for task in done), default=0))
         for index, task in enumerate(done):
-            yield self._result(phase, index, task)
+            yield self._result(phase, index, task, buffer)
 
     def _load(self, phase: str, index: int, task: Done) -> Buffer:
         """One result, from the volume or the znode; what is damaged is done again, and this starts anew."""
@@ -408,11 +426,12 @@ class Runner:
             raise
         return data
 
-    def _result(self, phase: str, index: int, task: Done) -> Buffer:
+    def _result(self, phase: str, index: int, task: Done, buffer: bytearray | None = None) -> Buffer:
         if task.inline is not None:
             return b64decode(task.inline)
         try:
-            return volume.read(self._shared.scratch(self._id, task.file or "?"), 0, task.size, task.crc32)
+            path = self._shared.scratch(self._id, task.file or "?")
+            return volume.read(path, 0, task.size, task.crc32, buffer)
         except Damaged as error:
             raise _ResultDamaged(phase, index, str(error)) from error
 
@@ -449,8 +468,7 @@ class Runner:
         """In a thread: the output file, synced; its size and checksum."""
         with volume.new_file(path):
             self._job.finish(given, results, plan.about, path)
-            volume.sync(path)
-            return volume.described(path)
+            return volume.settle(path)
 
     def _described(self) -> dict[str, Any]:
         manifest = self.progress.manifest
@@ -476,7 +494,6 @@ class Runner:
     def _clean(self) -> None:
         """Remove what the job has created, but for its result; the plan last, for it tells of the rest."""
         deadline = zk.Deadline(4 * _STEP_S)
-        ended = self._read(paths.result(self._id))
         for phase in self._job.phases:
             self._clean_phase(phase, deadline)
         zk.delete_all(self._client, [paths.board(self._id), paths.damaged(self._id)], deadline)
@@ -484,8 +501,6 @@ class Runner:
         tpool.execute(self._shared.forget, self._id)
         tpool.execute(self._disk.forget, self._id)
         zk.delete_all(self._client, [paths.plan(self._id)], deadline)
-        self.progress.result = Result.from_bytes(ended) if ended else None
-        self._tell(self.progress.result.state if self.progress.result else "failed")
 
     def _clean_phase(self, phase: str, deadline: zk.Deadline) -> None:
         root = paths.phase(self._id, phase)

@@ -17,7 +17,7 @@ from eventlet import tpool
 
 from app import paths
 from app.consistency.disk import Disk, sync_folder
-from app.errors import TooLarge
+from app.errors import NotToBeHad, TooLarge
 from app.mapreduce import volume
 from app.mapreduce.records import Manifest
 from app.mapreduce.volume import Damaged, Volume
@@ -136,7 +136,10 @@ class UploadDisk(Disk):
         volume.sync(blob)
 
     def save(self, job_id: str, payload: bytes) -> bool:
-        """Keep a manifest and its bytes; those that aren't here are taken from the shared volume."""
+        """Keep a manifest and its bytes; those that aren't here are taken from the shared volume.
+
+        Raises OSError, or NotToBeHad.
+        """
         manifest = Manifest.from_bytes(payload)
         blob = self.blob(job_id, manifest.sha256)
         if not _has(blob, manifest.size):
@@ -146,7 +149,7 @@ class UploadDisk(Disk):
                 shared = self._shared.upload(job_id, manifest.sha256)
                 volume.copy(shared, fetched, manifest.size, manifest.sha256)
             except Damaged as error:
-                raise OSError(str(error)) from error  # not to be had now: so it isn't acknowledged
+                raise NotToBeHad(str(error)) from error
             os.rename(fetched, blob)  # noqa: PTH104 (as in disk.py)
             sync_folder(self._blobs)
         return super().save(job_id, payload)

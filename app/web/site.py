@@ -178,9 +178,9 @@ class _Routes:
 
     def events(self) -> Any:
         self._master()
-        return Response(
-            self._events.follow(), mimetype="text/event-stream", headers={"Cache-Control": "no-store"}
-        )
+        request.environ["eventlet.minimum_write_chunk_size"] = 1  # an event is news: it doesn't wait for more
+        uncached = {"Cache-Control": "no-store"}
+        return Response(self._events.follow(), mimetype="text/event-stream", headers=uncached)
 
     def healthz(self) -> Answer:
         """The event loop turns. An unreachable ZooKeeper is no reason to restart us."""

@@ -348,3 +348,15 @@ def test_a_sessions_number_is_what_its_ephemeral_znodes_carry(place: Place) -> N
     other = zk.connect(place.hosts, session_timeout_s=SESSION_S)
     zk.disconnect(other)
     assert zk.session_id(other) is None
+
+
+def test_however_many_requests_are_queued_at_once_each_is_answered(place: Place) -> None:
+    client = place.client()  # kazoo's pipe for waking its loop holds some 280
+
+    def ask(number: int) -> int:
+        asked = [client.exists_async(f"/nobody-{number}-{index}") for index in range(400)]
+        return sum(zk.wait(result, zk.Deadline(20)) is None for result in asked)
+
+    pool = eventlet.GreenPool()
+    assert list(pool.imap(ask, range(6))) == [400] * 6
+    assert zk.wait(client.exists_async("/nobody"), zk.Deadline(5)) is None, "and the next one, too, at once"

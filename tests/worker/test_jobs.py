@@ -66,3 +66,29 @@ def test_two_uploads_at_once_are_both_done(cluster: Cluster) -> None:
 
     for job_id, picture in zip(jobs, pictures, strict=True):
         assert np.array_equal(as_pixels(cluster.result(job_id)), equalized(picture))
+
+
+def test_the_event_stream_tells_of_a_job_as_it_goes(cluster: Cluster) -> None:
+    master = cluster.who("master")
+    states = []
+    with cluster.http.stream("GET", f"{master.url}/events") as events:
+        lines = events.iter_lines()
+        assert next(lines).startswith(":")  # it is open: from here on nothing is missed
+        job_id = cluster.stored(as_file(noise(500, 500)))
+        for line in lines:
+            if line.startswith("data: ") and job_id in line:
+                states.append(json.loads(line[6:])["state"])
+                if states[-1] == "done":
+                    break
+
+    assert states[0] == "running"
+    assert states[-1] == "done"
+
+
+def test_the_page_comes_from_the_master_and_asks_no_other_host(cluster: Cluster) -> None:
+    page = cluster.http.get(cluster.master_url())
+    script = cluster.http.get(f"{cluster.master_url()}/static/page.js")
+
+    assert page.status_code == script.status_code == 200
+    assert "://" not in page.text + script.text
+    assert page.headers["Content-Security-Policy"].startswith("default-src 'self'")
