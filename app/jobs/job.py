@@ -93,7 +93,9 @@ class Job(ABC):
         """Cut the input into pieces of ``chunk_size`` rows (or lines), at most MOST_PIECES.
 
         May write what the tasks are to read (a decoded picture) to ``array``, a new file; it is synced and
-        named by the engine. Raises Unusable where the input proves to be broken.
+        named by the engine. Where the source itself is read (``in_source``) there is no such file. What
+        ``about`` holds travels in a znode: up to some 100 KiB. Raises Unusable where the input proves to be
+        broken; an OSError is the disk's trouble, and passes through.
         """
 
     @abstractmethod
@@ -102,11 +104,12 @@ class Job(ABC):
 
     @abstractmethod
     def reduce(self, results: Iterable[Buffer], about: Mapping[str, JsonValue]) -> Buffer:
-        """The first phase's results, in the order of the pieces, as one value."""
+        """The first phase's results, in the order of the pieces, as one value. May raise Unusable."""
 
     @abstractmethod
     def finish(
         self, given: Buffer, results: Iterable[Buffer], about: Mapping[str, JsonValue], out: Path
     ) -> None:
         """Write the output file. ``results``: the last phase's, in order, read one by one as they are asked
-        for, and each valid until the next is; empty where the first phase is the only one, since ``given`` has them all."""
+        for, and each valid until the next is; empty where the first phase is the only one, since ``given``
+        has them all."""

@@ -47,13 +47,16 @@ class Spool:
 
     def write(self, data: bytes) -> int:
         """Take more bytes. Raises TooLarge or OSError."""
-        self._buffer += data
         self.size += len(data)
         if self.size > self._most_bytes:
             message = f"an upload may have {self._most_bytes >> 20} MiB: send a smaller file"
             raise TooLarge(message)
-        if len(self._buffer) >= _BLOCK_BYTES:
-            self._flush()
+        if not self._buffer and len(data) >= _BLOCK_BYTES // 2:
+            self._flush(data)  # as it came
+        else:
+            self._buffer += data
+            if len(self._buffer) >= _BLOCK_BYTES:
+                self._flush(self._buffer)
         return len(data)
 
     def read(self, size: int = -1) -> bytes:  # what a multipart parser's stream must have
@@ -66,7 +69,7 @@ class Spool:
 
     def finish(self) -> None:
         """All is here: after this, ``size`` and ``sha256`` are final. Not yet synced. Raises OSError."""
-        self._flush()
+        self._flush(self._buffer)
         self._stored()
 
     @property
@@ -80,10 +83,10 @@ class Spool:
         self._file.close()
         self.path.unlink(missing_ok=True)
 
-    def _flush(self) -> None:
+    def _flush(self, block: bytes | bytearray) -> None:
         """Hash and write in a thread, while the next block is received."""
         self._stored()
-        block, self._buffer = self._buffer, bytearray()
+        self._buffer = bytearray()
         self._storing = eventlet.spawn(tpool.execute, self._store, block)
 
     def _stored(self) -> None:
@@ -92,7 +95,7 @@ class Spool:
         if storing is not None and (error := storing.wait()) is not None:
             raise error
 
-    def _store(self, block: bytearray) -> OSError | None:
+    def _store(self, block: bytes | bytearray) -> OSError | None:
         self._digest.update(block)
         view = memoryview(block)
         try:

@@ -128,21 +128,21 @@ def settle(path: Path) -> tuple[int, int]:
     return size, crc32
 
 
-def read(path: Path, offset: int, length: int, crc32: int, into: bytearray | None = None) -> memoryview:
-    """These bytes of a file, checked; in ``into`` if it is large enough. Raises Damaged.
+def read(path: Path, offset: int, length: int, crc32: int, into: bytearray | None = None) -> Buffer:
+    """These bytes of a file, checked; in ``into`` if that is given and large enough. Raises Damaged.
 
-    One buffer for many reads saves more than the copy: memory that is fresh from the system is slow.
+    One buffer for many reads saves more than a copy: memory that is fresh from the system is slow.
     """
-    data = memoryview(into if into is not None and len(into) >= length else bytearray(length))[:length]
-    left = data
     try:
         with path.open("rb", buffering=0) as handle:
             handle.seek(offset)
-            while left and (count := handle.readinto(left)):
-                left = left[count:]
+            if into is None or len(into) < length:
+                data: Buffer = handle.read(length)
+            else:
+                data = memoryview(into)[: handle.readinto(memoryview(into)[:length])]
     except FileNotFoundError as error:
         raise Damaged(f"{path.name} is missing") from error
-    if left or zlib.crc32(data) != crc32:
+    if len(data) != length or zlib.crc32(data) != crc32:  # a piece is far below the 2 GiB of one read
         raise Damaged(f"{path.name} is damaged: bytes {offset:,} to {offset + length:,}")
     return data
 
@@ -163,6 +163,8 @@ def new_file(path: Path) -> Iterator[None]:
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         yield
+    except FileExistsError:
+        raise  # somebody else's
     except BaseException:
         path.unlink(missing_ok=True)
         raise

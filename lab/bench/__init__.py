@@ -7,6 +7,7 @@ is what the protocol itself costs. Each floor is described beside its code:
     primary_backup.py   write until the user is answered
     quorum.py           a register's read and write, all well and with one replica slow
     configuration.py    publish until five copies have it
+    worker.py           uploads, taking over, a long day: five processes, against one process and no cluster
 """
 
 import argparse
@@ -18,7 +19,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from app.errors import LessonError, Unreachable
-from lab.bench import configuration, primary_backup, quorum
+from lab.bench import configuration, primary_backup, quorum, worker
 from lab.bench.measuring import SAMPLES, Row, as_table
 from lab.bench.sessions import Sessions
 
@@ -35,15 +36,17 @@ def main(argv: Sequence[str] = ()) -> int:
         return UNREACHABLE
     try:
         rows = measure(hosts, options.samples)
+        figures = worker.measure(hosts, quick=options.samples < SAMPLES)
     except LessonError as error:
         print(f"bench: {error}", file=sys.stderr)
         return UNREACHABLE if isinstance(error, Unreachable) else IN_DOUBT
     except KeyboardInterrupt:
         return INTERRUPTED
     if options.json:
-        print(json.dumps({"samples": options.samples, "rows": [row.as_dict() for row in rows]}))
+        told = {"rows": [row.as_dict() for row in rows], "worker": [one.as_dict() for one in figures]}
+        print(json.dumps({"samples": options.samples, **told}))
     else:
-        print(as_table(rows, options.samples))
+        print(as_table(rows, options.samples), worker.as_table(figures), sep="\n\n")
     return 0
 
 

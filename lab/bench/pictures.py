@@ -1,7 +1,7 @@
 """What one process does with a picture, and where to get one: the floor under the worker's figures.
 
-The floor is what Week 9's program would do without a cluster: decode (Pillow), count (``np.bincount`` by bands
-of the same height), look up, save. It acknowledges nothing, syncs nothing, and has no second copy.
+The floor is what Week 9's program would do without a cluster: decode (Pillow), count (``np.bincount`` by
+bands of the same height), look up, save. It acknowledges nothing, syncs nothing, and has no second copy.
 """
 
 import io

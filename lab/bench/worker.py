@@ -27,9 +27,9 @@ from lab.workers import COMMAND, Worker, Workers
 
 _READY_S = 60.0
 _JOB_S = 120.0
-# Fresh memory and an unread page cache are slow: as many as results are kept, so that their space is used again.
-_WARM_UP = {1: 8, 75: 11}
-_SAMPLES = {1: 15, 75: 7}
+# Memory that is fresh from the system is slow: warmed up with as many as results are kept.
+_WARM_UP = 11
+_SAMPLES = {1: 15, 75: 9}
 _LONG_DAY = 20
 
 
@@ -75,7 +75,9 @@ class Cluster:
 
     def who(self, role: str, but: Worker | None = None) -> Worker:
         """Wait until a worker has this role."""
-        return _soon(lambda: next((w for w in self._workers.all if w is not but and self.role(w) == role), None))
+        others = [worker for worker in self._workers.all if worker is not but]
+        found: Worker = _soon(lambda: next((one for one in others if self.role(one) == role), None))
+        return found
 
     def settled(self) -> None:
         """Wait until five are ready, one master and one backup among them."""
@@ -117,7 +119,12 @@ class Cluster:
         client = zk.connect(self._hosts, session_timeout_s=10)
         version = publish(client, {"chunk_size": chunk_size}).mzxid
         zk.disconnect(client)
-        _soon(lambda: all(n["config_version"] >= version for n in self.answer(self.who("master"), "/cluster")[1]["nodes"]))
+        _soon(
+            lambda: all(
+                n["config_version"] >= version
+                for n in self.answer(self.who("master"), "/cluster")[1]["nodes"]
+            )
+        )
 
     def footprint(self) -> tuple[int, int, int]:
         """(largest resident size in MiB, znodes but for records, files)."""
@@ -155,35 +162,36 @@ def form(data: bytes) -> bytes:
     return head.encode() + data + f"\r\n--{BOUNDARY}--\r\n".encode()
 
 
-def measure(hosts: str) -> list[Figure]:
-    """All figures of the worker, on the servers ``hosts``."""
+def measure(hosts: str, quick: bool = False) -> list[Figure]:
+    """All figures of the worker, on the servers ``hosts``. ``quick``: a look at each, to see that it works."""
     with GuardedDirectory() as den, Workers(5, hosts, den, print_to_stderr) as workers:
         cluster = Cluster(workers, hosts)
         cluster.settled()
         cluster.configure(1024)
         return [
-            *_uploads(cluster, 1),
-            *_uploads(cluster, 75),
+            *_uploads(cluster, 1, quick),
+            *_uploads(cluster, 75, quick),
             Figure("largest worker's peak, 75 MP", cluster.peak_mib(), "MiB", 400),
             _tasks(cluster),
-            *_long_day(cluster),
+            *_long_day(cluster, 4 if quick else _LONG_DAY),
             Figure("new master after SIGTERM", cluster.takeover(signal.SIGTERM), "s", 2),
             Figure("new master after SIGKILL", cluster.takeover(signal.SIGKILL), "s", 10),
         ]
 
 
-def _uploads(cluster: Cluster, megapixels: int) -> list[Figure]:
+def _uploads(cluster: Cluster, megapixels: int, quick: bool) -> list[Figure]:
     data = picture(megapixels)
     body = form(data)
     ours, floor = [], []
+    warm_up, samples = (1, 1) if quick else (_WARM_UP, _SAMPLES[megapixels])
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         source, target = Path(folder) / "in.tif", Path(folder) / "out.tif"
         source.write_bytes(data)
-        for sample in range(_WARM_UP[megapixels] + _SAMPLES[megapixels]):
+        for sample in range(warm_up + samples):
             took = cluster.upload_to_done(body)
             began = time.perf_counter()
             in_one_process(source, target)
-            if sample >= _WARM_UP[megapixels]:
+            if sample >= warm_up:
                 ours.append(took)
                 floor.append(time.perf_counter() - began)
     seconds, alone = statistics.median(ours), statistics.median(floor)
@@ -205,24 +213,26 @@ def _tasks(cluster: Cluster) -> Figure:
         cluster.upload_to_done(body)
         each[tasks] = statistics.median(cluster.upload_to_done(body) for _ in range(3)) / tasks
     cluster.configure(1024)
-    return Figure(f"a task of 2,000 ({1000 * each[2000]:.1f} ms) over one of 20", each[2000] / each[20], "x", 1.5)
+    return Figure(
+        f"a task of 2,000 ({1000 * each[2000]:.1f} ms) over one of 20", each[2000] / each[20], "x", 1.5
+    )
 
 
-def _long_day(cluster: Cluster) -> list[Figure]:
+def _long_day(cluster: Cluster, uploads: int) -> list[Figure]:
     """20 uploads of 12 MP: what is there after the 20th, over what was there after the tenth."""
     body = form(picture(12))
-    for _ in range(_LONG_DAY // 2):
+    for _ in range(uploads // 2):
         cluster.upload_to_done(body)
     time.sleep(1)
     before = cluster.footprint()
-    for _ in range(_LONG_DAY // 2):
+    for _ in range(uploads // 2):
         cluster.upload_to_done(body)
     time.sleep(1)
     after = cluster.footprint()
     return [
-        Figure(f"{_LONG_DAY} uploads of 12 MP: largest worker grew by", after[0] - before[0], "MiB", 20),
-        Figure(f"{_LONG_DAY} uploads of 12 MP: znodes beside records grew by", after[1] - before[1], "", 0),
-        Figure(f"{_LONG_DAY} uploads of 12 MP: files grew by", after[2] - before[2], "", 0),
+        Figure(f"{uploads} uploads of 12 MP: largest worker grew by", after[0] - before[0], "MiB", 20),
+        Figure(f"{uploads} uploads of 12 MP: znodes beside records grew by", after[1] - before[1], "", 0),
+        Figure(f"{uploads} uploads of 12 MP: files grew by", after[2] - before[2], "", 0),
     ]
 
 

@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 TOP = Path(__file__).resolve().parent.parent.parent
 # `lab run` takes ZK_HOSTS where it is set, and else starts servers of its own.
 BENCH = [sys.executable, "-m", "lab", "run", "--", sys.executable, "-m", "lab.bench"]
@@ -19,6 +21,7 @@ ROWS = {
 }
 
 
+@pytest.mark.timeout(300)
 def test_the_bench_fills_every_row_with_positive_figures() -> None:
     ran = subprocess.run([*BENCH, "--samples", "5", "--json"], cwd=TOP, capture_output=True, text=True)
 
@@ -28,6 +31,9 @@ def test_the_bench_fills_every_row_with_positive_figures() -> None:
     for row in rows.values():
         assert min(row["ours_ms"], row["floor_ms"], row["ratio"], row["target"]) > 0
         assert row["over"] == (round(row["ratio"], 2) > row["target"])
+    figures = json.loads(ran.stdout)["worker"]
+    assert {figure["unit"] for figure in figures} == {"s", "x", "MiB", ""}
+    assert all(figure["over"] == (round(figure["value"], 2) > figure["target"]) for figure in figures)
 
 
 def test_the_bench_says_so_where_nobody_answers() -> None:

@@ -240,10 +240,10 @@ def cluster_of_five(ensemble: Ensemble) -> Iterator[Cluster]:
 
 
 @pytest.fixture
-def cluster(cluster_of_five: Cluster) -> Iterator[Cluster]:
-    """Five workers in order; healed afterwards, whatever the test did to them."""
+def cluster(cluster_of_five: Cluster) -> Cluster:
+    """Five workers in order, whatever the last test did to them."""
     cluster_of_five.heal()
-    yield cluster_of_five
+    return cluster_of_five
 
 
 # --- pictures ---------------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ from tests.worker.conftest import Cluster, as_file, as_pixels, equalized, noise
 
 @pytest.fixture(autouse=True)
 def nothing_is_left(cluster: Cluster) -> Iterator[None]:
-    """Whatever a test sends: afterwards no file is there that wasn't, but for those of jobs that were done."""
+    """Whatever a test sends: afterwards no file is there that wasn't, but for results."""
     before = cluster.files() | cluster.znodes()
     yield
     deadline = time.monotonic() + 15

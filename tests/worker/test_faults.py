@@ -1,9 +1,10 @@
 """Real processes are killed, paused and cut off, and the job ends with the right picture all the same.
 
-Dean & Ghemawat, OSDI 2004, section 3.3: what a worker's failure costs is time. Here that holds for the master,
-too: a job's state is in ZooKeeper and on the shared volume, and in nobody's memory.
+Dean & Ghemawat, OSDI 2004, section 3.3: what a worker's failure costs is time. Here that holds for the
+master, too: a job's state is in ZooKeeper and on the shared volume, and in nobody's memory.
 """
 
+import shutil
 import signal
 import threading
 import time
@@ -295,3 +296,21 @@ class Told:
         assert self.succeeded(), self._error
         assert self._answer is not None
         return self._answer
+
+
+def test_an_upload_that_is_lost_everywhere_fails_its_job_and_nothing_else(
+    cluster: Cluster, picture: Picture
+) -> None:
+    job_id = cluster.stored(as_file(picture))
+    for worker in cluster.workers.all:
+        worker.send(signal.SIGKILL)
+    folders = [cluster.workers.shared_dir, *(worker.backup_dir for worker in cluster.workers.all)]
+    for path in [path for folder in folders for path in folder.rglob(f"*{job_id}*")]:
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    cluster.heal()
+
+    ended = cluster.ended(job_id)
+
+    assert ended["state"] == "failed"
+    assert "lost" in ended["error"]
+    assert cluster.ended(cluster.stored(as_file(picture)))["state"] == "done"

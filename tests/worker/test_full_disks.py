@@ -1,4 +1,4 @@
-"""Disks that are full: on the primary, the backup, the shared volume, in each step. A small tmpfs is the disk."""
+"""Disks that are full: the primary's, the backup's, the shared volume, in each step. A small tmpfs is each."""
 
 import os
 import signal
