@@ -44,6 +44,7 @@ class Answer:
     mode: str | None  # leader, follower, standalone; None: no answer, or it serves nobody
     epoch: int  # of its last transaction: the newest leader has the greatest
     said: str  # for people
+    received: int = 0  # packets from clients, since it has started
 
 
 def ask(hosts: str, timeout_s: float = 1.0) -> Answer:
@@ -58,7 +59,8 @@ def ask(hosts: str, timeout_s: float = 1.0) -> Answer:
     fields = dict(line.partition(": ")[::2] for line in text.splitlines())
     if "Mode" not in fields:
         return Answer(None, 0, text.strip() or "it hung up")
-    return Answer(fields["Mode"], int(fields.get("Zxid", "0x0"), 16) >> 32, fields["Mode"])
+    epoch = int(fields.get("Zxid", "0x0"), 16) >> 32
+    return Answer(fields["Mode"], epoch, fields["Mode"], int(fields.get("Received", "0")))
 
 
 def _read_to_end(connection: socket.socket, timeout_s: float) -> str:

@@ -7,6 +7,7 @@ floor (``pictures.py``) take turns.
 
 import http.client
 import json
+import os
 import signal
 import statistics
 import tempfile
@@ -21,6 +22,7 @@ from typing import Any
 from app import paths, zk
 from app.consistency.eventual import publish
 from lab.bench.pictures import in_one_process, picture
+from lab.ensemble import ask
 from lab.guard import GuardedDirectory
 from lab.ladder import print_to_stderr
 from lab.workers import COMMAND, Worker, Workers
@@ -31,6 +33,7 @@ _JOB_S = 120.0
 _WARM_UP = 11
 _SAMPLES = {1: 15, 75: 9}
 _LONG_DAY = 20
+_IDLE_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +143,14 @@ class Cluster:
     def peak_mib(self) -> int:
         return max(_resident_mib(worker, "VmHWM") for worker in self._workers.all)
 
+    def cpu_s(self) -> float:
+        """Processor time of all workers so far, in seconds."""
+        ticks = 0
+        for worker in self._workers.all:
+            fields = Path(f"/proc/{worker.pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+            ticks += int(fields[11]) + int(fields[12])
+        return ticks / os.sysconf("SC_CLK_TCK")
+
     def takeover(self, signum: signal.Signals) -> float:
         """Seconds from a signal to the master until another answers for the page."""
         old = self.who("master")
@@ -163,7 +174,7 @@ def form(data: bytes) -> bytes:
 
 
 def measure(hosts: str, quick: bool = False) -> list[Figure]:
-    """All figures of the worker, on the servers ``hosts``. ``quick``: a look at each, to see that it works."""
+    """All figures of the worker, on the servers ``hosts``. ``quick``: one look at each, to see it work."""
     with GuardedDirectory() as den, Workers(5, hosts, den, print_to_stderr) as workers:
         cluster = Cluster(workers, hosts)
         cluster.settled()
@@ -173,6 +184,7 @@ def measure(hosts: str, quick: bool = False) -> list[Figure]:
             *_uploads(cluster, 75, quick),
             Figure("largest worker's peak, 75 MP", cluster.peak_mib(), "MiB", 400),
             _tasks(cluster),
+            *_idle(cluster, hosts, 2.0 if quick else _IDLE_S),
             *_long_day(cluster, 4 if quick else _LONG_DAY),
             Figure("new master after SIGTERM", cluster.takeover(signal.SIGTERM), "s", 2),
             Figure("new master after SIGKILL", cluster.takeover(signal.SIGKILL), "s", 10),
@@ -216,6 +228,23 @@ def _tasks(cluster: Cluster) -> Figure:
     return Figure(
         f"a task of 2,000 ({1000 * each[2000]:.1f} ms) over one of 20", each[2000] / each[20], "x", 1.5
     )
+
+
+def _idle(cluster: Cluster, hosts: str, seconds: float) -> list[Figure]:
+    """What five workers cost while nobody asks anything of them."""
+    before, began = (cluster.cpu_s(), _requests(hosts)), time.monotonic()
+    time.sleep(seconds)
+    took = time.monotonic() - began
+    cpu, requests = cluster.cpu_s() - before[0], _requests(hosts) - before[1]
+    return [
+        Figure("idle: five workers' share of one core", 100 * cpu / took, "%", 1),
+        Figure("idle: ZooKeeper requests a second, pings too", requests / took, "", 5),
+    ]
+
+
+def _requests(hosts: str) -> int:
+    """Packets that the servers have received from all clients so far."""
+    return sum(ask(server).received for server in hosts.split(","))
 
 
 def _long_day(cluster: Cluster, uploads: int) -> list[Figure]:

@@ -1,4 +1,4 @@
-"""Disks that are full: the primary's, the backup's, the shared volume, in each step. A small tmpfs is each."""
+"""Disks that are full: the primary's, the backup's, the shared volume, in each step. Each is a tmpfs."""
 
 import os
 import signal
