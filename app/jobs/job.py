@@ -92,8 +92,8 @@ class Job(ABC):
     def split(self, source: Path, array: Path, chunk_size: int) -> Split:
         """Cut the input into pieces of ``chunk_size`` rows (or lines), at most MOST_PIECES.
 
-        May write what the tasks are to read (a decoded picture) to ``array``, a new file; it is synced and
-        named by the engine. Where the source itself is read (``in_source``) there is no such file. What
+        May write what the tasks are to read (a decoded picture) to ``array``, a new file, which the
+        engine names. Where the source itself is read (``in_source``) there is no such file. What
         ``about`` holds travels in a znode: up to some 100 KiB. Raises Unusable where the input proves to be
         broken; an OSError is the disk's trouble, and passes through.
         """

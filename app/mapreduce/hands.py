@@ -257,7 +257,7 @@ class Hands:
         if len(made) <= _MOST_INLINE_BYTES:
             return Done(**described, crc32=crc32, inline=b64encode(made).decode())
         name = f"{offer.phase}.{claim.index}.{claim.version}"
-        volume.write(self._shared.scratch(self._job_id, name), made)
+        volume.write(self._shared.scratch(self._job_id, name), made, synced=False)
         return Done(**described, crc32=crc32, file=name)
 
     def _store(self, phase: str, claim: Claim, done: Done) -> None:

@@ -123,22 +123,13 @@ class Master:
         with self._turns.of(job_id), self._submission(job_id):
             known = zk.get(self._client, paths.job(job_id), zk.Deadline(_STEP_S)) is not None
             prepared = None if known else self._prepare(job_id, manifest, spool)
-            # The array is needed later than the upload: it goes to the disk while the backup copies.
-            syncing = eventlet.spawn(_ending, (self._sync_array, job_id, prepared))
             try:
                 self.primary.submit(job_id, manifest.to_bytes())
             except Refused:
-                syncing.wait()
                 if not known:
                     self._drop(job_id)
                 raise
-            if syncing.wait()[1] is not None:
-                prepared = None  # a disk is full, perhaps: the job splits it again, and finds out
             return self._begin(job_id, manifest, prepared)
-
-    def _sync_array(self, job_id: str, prepared: Prepared | None) -> None:
-        if prepared is not None and prepared[2] is not None:
-            volume.sync(self._shared.scratch(job_id, prepared[2]))
 
     @contextmanager
     def _submission(self, job_id: str) -> Iterator[None]:

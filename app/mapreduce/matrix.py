@@ -65,7 +65,7 @@ class Matrix:
             self._register.write(b"=" + data)
             return
         name = f"matrix.{attempt}"
-        tpool.execute(volume.write, self._shared.scratch(self._job_id, name), data)
+        tpool.execute(volume.write, self._shared.scratch(self._job_id, name), data, synced=True)
         there = _Elsewhere(file=name, size=len(data), crc32=zlib.crc32(data))
         self._register.write(b">" + there.to_bytes())
 

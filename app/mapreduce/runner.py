@@ -213,12 +213,8 @@ class Runner:
         return (chunk_size, *tpool.execute(self._cut, chunk_size))
 
     def _cut(self, chunk_size: int) -> tuple[Split, str | None]:
-        """In a thread: the input, put right if need be, and the array that tasks read, synced."""
-        source = self._whole()
-        split, array = cut(self._job, source, self._shared, self._id, chunk_size, self._attempt())
-        if array is not None:
-            volume.sync(self._shared.scratch(self._id, array))
-        return split, array
+        """In a thread: the input, put right if need be, and the array that tasks read."""
+        return cut(self._job, self._whole(), self._shared, self._id, chunk_size, self._attempt())
 
     def _whole(self) -> Path:
         """In a thread: the shared copy of the upload, restored if need be."""
@@ -391,9 +387,7 @@ class Runner:
             raise Failed(
                 "its input gave other pieces when it was cut again: the job's split is not deterministic"
             )
-        path = self._shared.scratch(self._id, array)
-        volume.sync(path)
-        return str(path.relative_to(self._shared.folder))
+        return str(self._shared.scratch(self._id, array).relative_to(self._shared.folder))
 
     # -- results --
 

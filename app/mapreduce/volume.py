@@ -1,9 +1,11 @@
 """The shared volume: large arrays go through it, and never through a znode.
 
 ZooKeeper can't fence a volume: a paused worker may write long after its task was given to another. So every
-file carries its attempt in its name, is synced before the transaction that names it, and is never opened for
-writing again; what nobody has named doesn't count. Files are read, not mapped into memory: a mapped file that
-somebody truncates kills its reader (SIGBUS), a read that is short is noticed.
+file carries its attempt in its name, is complete before the transaction that names it, and is never opened
+for writing again; what nobody has named doesn't count. What can't be had again (an upload, a job's output) is
+synced before it is named. A decoded picture or a task's result is not: its record has its checksum, and what
+a power failure takes is noticed when it is read, and made again. Files are read, not mapped into memory: a
+mapped file that somebody truncates kills its reader (SIGBUS), a read that is short is noticed.
 All of it blocks; a caller with green threads runs it in ``tpool``.
 """
 
@@ -71,15 +73,15 @@ class Volume:
             upload.unlink(missing_ok=True)
 
 
-def write(path: Path, data: Buffer) -> None:
-    """A new file, synced when this returns. Raises OSError; then nothing is left."""
+def write(path: Path, data: Buffer, *, synced: bool) -> None:
+    """A new file; on the disk when this returns, if ``synced``. Raises OSError; then nothing is left."""
     with new_file(path):
         with path.open("xb", buffering=0) as handle:
             view = memoryview(data).cast("B")
             while view:
                 view = view[handle.write(view) :]
-            os.fsync(handle.fileno())
-        sync_folder(path.parent)
+        if synced:
+            sync(path)
 
 
 def copy(source: Path, target: Path, size: int, sha256: str) -> None:

@@ -148,10 +148,10 @@ def test_one_buffer_serves_many_reads(tmp_path: Path) -> None:
 
 
 def test_a_file_is_never_opened_for_writing_again(tmp_path: Path) -> None:
-    volume.write(tmp_path / "once", b"first")
+    volume.write(tmp_path / "once", b"first", synced=True)
 
     with pytest.raises(FileExistsError):
-        volume.write(tmp_path / "once", b"second")
+        volume.write(tmp_path / "once", b"second", synced=True)
 
     assert (tmp_path / "once").read_bytes() == b"first"
 
