@@ -75,6 +75,7 @@ def test_a_job_survives_two_workers_at_once(cluster: Cluster, picture: Picture) 
 
     for victim in victims:
         victim.send(signal.SIGKILL)
+    assert all(victim.gone(time.monotonic() + 10) for victim in victims)
 
     assert is_right(cluster, job_id, picture)
 
@@ -303,7 +304,7 @@ def test_an_upload_that_is_lost_everywhere_fails_its_job_and_nothing_else(
 ) -> None:
     job_id = cluster.stored(as_file(picture))
     for worker in cluster.workers.all:
-        worker.send(signal.SIGKILL)
+        cluster.kill(worker)
     folders = [cluster.workers.shared_dir, *(worker.backup_dir for worker in cluster.workers.all)]
     for path in [path for folder in folders for path in folder.rglob(f"*{job_id}*")]:
         shutil.rmtree(path) if path.is_dir() else path.unlink()
