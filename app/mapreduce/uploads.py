@@ -23,8 +23,8 @@ from app.mapreduce.records import Manifest
 from app.mapreduce.volume import Damaged, Volume
 
 _RECEIVING = ".receiving-"
-# Hashed and written at once, in a thread: large enough that handing it over costs little beside.
-_BLOCK_BYTES = 1 << 20
+# Hashed and written by a thread at once: large enough that handing it over costs little beside.
+_BATCH_BYTES = 1 << 20
 
 
 class Spool:
@@ -41,7 +41,8 @@ class Spool:
         self._file = os.fdopen(handle, "wb", buffering=0)
         self._most_bytes = most_bytes
         self._digest = hashlib.sha256()
-        self._buffer = bytearray()
+        self._blocks: list[bytes] = []
+        self._waiting = 0
         self._storing: Any = None
         self.size = 0
 
@@ -51,12 +52,10 @@ class Spool:
         if self.size > self._most_bytes:
             message = f"an upload may have {self._most_bytes >> 20} MiB: send a smaller file"
             raise TooLarge(message)
-        if not self._buffer and len(data) >= _BLOCK_BYTES // 2:
-            self._flush(data)  # as it came
-        else:
-            self._buffer += data
-            if len(self._buffer) >= _BLOCK_BYTES:
-                self._flush(self._buffer)
+        self._blocks.append(data)
+        self._waiting += len(data)
+        if self._waiting >= _BATCH_BYTES:
+            self._flush()
         return len(data)
 
     def read(self, size: int = -1) -> bytes:  # what a multipart parser's stream must have
@@ -69,7 +68,7 @@ class Spool:
 
     def finish(self) -> None:
         """All is here: after this, ``size`` and ``sha256`` are final. Not yet synced. Raises OSError."""
-        self._flush(self._buffer)
+        self._flush()
         self._stored()
 
     @property
@@ -83,11 +82,11 @@ class Spool:
         self._file.close()
         self.path.unlink(missing_ok=True)
 
-    def _flush(self, block: bytes | bytearray) -> None:
-        """Hash and write in a thread, while the next block is received."""
+    def _flush(self) -> None:
+        """Hash and write in a thread, while more is received."""
         self._stored()
-        self._buffer = bytearray()
-        self._storing = eventlet.spawn(tpool.execute, self._store, block)
+        blocks, self._blocks, self._waiting = self._blocks, [], 0
+        self._storing = eventlet.spawn(tpool.execute, self._store, blocks)
 
     def _stored(self) -> None:
         """Wait for the block under way. Raises OSError if it could not be written."""
@@ -95,12 +94,13 @@ class Spool:
         if storing is not None and (error := storing.wait()) is not None:
             raise error
 
-    def _store(self, block: bytes | bytearray) -> OSError | None:
-        self._digest.update(block)
-        view = memoryview(block)
+    def _store(self, blocks: list[bytes]) -> OSError | None:
         try:
-            while view:
-                view = view[self._file.write(view) :]
+            for block in blocks:
+                self._digest.update(block)
+                view = memoryview(block)
+                while view:
+                    view = view[self._file.write(view) :]
         except OSError as error:
             return error  # raised in the receiving green thread
         return None
