@@ -11,7 +11,8 @@ code that somebody writes into the znode stays text.
 How to break it: in ``publish`` (app/consistency/eventual.py) leave out ``version=``. How it works: read that
 file next. (van Steen & Tanenbaum, ch. 7.2; Terry et al., PDIS 1994; Shapiro et al., SSS 2011.)
 
-    python3 demo_easy_eventual.py [--step] [--protocol both|full|notes] [--help]
+    python3 demo_easy_eventual.py [--step] [--protocol both|full|notes] [--participants local|pods] [--help]
+    python3 demo_easy_eventual.py --live chunk_size=2048      publish to the live workers, see each one's lag
 """
 
 import time
@@ -22,11 +23,13 @@ from typing import Any
 from app.checker.guarantees import converged, monotonic_reads
 from app.checker.history import History
 from app.checker.verdict import Verdict, worst
+from app.cluster.guest_words import Entry, Part
 from app.consistency.as_in_the_notes import BlindPublisher, overwrite
 from app.consistency.eventual import INITIAL, ConfigReplica, Copy, current_zxid, encoded, publish
 from app.demo.load import crowd
-from app.demo.participants import Participant, Role
+from app.demo.participants import Participant
 from app.demo.performance import Demo, leave, main_of
+from app.demo.remote import RemoteConfig
 from app.demo.stage import Stage
 from app.errors import InDoubt, NotUnderstood
 
@@ -56,9 +59,12 @@ def master_push_update(*, client: Any) -> Copy:
 def opening(stage: Stage) -> None:
     stage.story.act("five pods, one configuration")
     overwrite(stage.client, encoded(INITIAL))
-    for name in [f"replica-{number}" for number in range(1, REPLICAS + 1)]:
-        stage.bring(name, partial(replica, stage, name))
+    part = Part(kind="config", refresh_s=REFRESH_S)
+    for name in stage.names("replica", REPLICAS):
+        stage.bring(name, partial(replica, stage, name), part=part, heard=partial(heard, stage, name))
     settle(stage)
+    if stage.cast.pods:
+        stage.story.say(f"live workers: {', '.join(stage.cast.pods)}; this run is their guest")
     stage.story.say(
         "each has a session of its own on a link of its own, and its own copy of /config/mapreduce_params: "
         f"{shown(stage)}"
@@ -67,9 +73,14 @@ def opening(stage: Stage) -> None:
     stage.story.look_with(f"zkCli.sh get {stage.chroot}/config/mapreduce_params")
 
 
-def replica(stage: Stage, name: str, client: Any) -> list[Role]:
+def replica(stage: Stage, name: str, client: Any) -> list[ConfigReplica]:
     """A copy that tells the checker of each value that it applies."""
     return [ConfigReplica(client, name, on_apply=partial(observe, stage, name), refresh_s=REFRESH_S)]
+
+
+def heard(stage: Stage, name: str, entry: Entry, at_ns: int) -> None:
+    """The same from a pod: what it has applied, and when."""
+    observe(stage, name, Copy(entry.mzxid, entry.value), at_ns)
 
 
 def play(stage: Stage, protocol: str) -> None:
@@ -126,23 +137,23 @@ def an_update(stage: Stage) -> None:
     settle(stage)
     stage.story.say(f"chunk_size=2048 is zxid {pushed[0]:#x}; its publisher knows after {answer_ms:.1f} ms")
     rows = []
-    for one in stage.participants:
+    for one in stage.present:
         lag_ms = (role(one).applied_at - began) * 1000
         rows.append((one.name, f"{role(one).copy.mzxid:#x}", f"{lag_ms:.1f} ms"))
     stage.story.table(("replica", "applied zxid", "after the call"), rows)
-    stage.story.look_with(f"zkCli.sh get {stage.chroot}/nodes/replica-1")
+    stage.story.look_with(f"zkCli.sh get {stage.chroot}/nodes/{stage.present[0].name}")
 
 
 def a_cut_replica(stage: Stage) -> None:
     stage.story.act("a replica is cut off: available, and stale")
-    victim = stage.choose.choice(stage.participants)
+    victim = stage.choose.choice(stage.present)
     victim.cut()
     size = stage.fresh()
     update(stage, "master", stage.client, "chunk_size", size)
     settle(stage, without=victim)
     stage.rest(stage.options.session_timeout_s * 1.5)
     observe(stage, victim.name, role(victim).copy)
-    stage.story.say(f"{victim.name} is cut; the master publishes chunk_size={size}; four replicas have it")
+    stage.story.say(f"{victim.name} is cut; the master publishes chunk_size={size}; the others have it")
     stage.story.say(
         f"{victim.name} still answers {shown(stage, victim)}, and says that this may be stale: "
         f"it last heard from ZooKeeper {role(victim).silent_s:.1f} s ago"
@@ -158,10 +169,10 @@ def a_cut_replica(stage: Stage) -> None:
 def code_stays_text(stage: Stage) -> None:
     stage.story.act("somebody writes code into the znode")
     overwrite(stage.client, SMUGGLED)
-    stage.until(lambda: all(role(one).rejected for one in stage.participants))
+    stage.until(lambda: all(role(one).rejected for one in stage.present))
     stage.story.say(f"it now holds {SMUGGLED.decode()}")
     stage.story.say("the notes would eval that, in every pod. Here every replica reports:")
-    stage.story.say(f"  {role(stage.participants[0]).rejected}")
+    stage.story.say(f"  {role(stage.present[0]).rejected}")
     stage.story.say(f"and keeps the last good one: {shown(stage)}")
     start_from_the_initial_one(stage)
     try:
@@ -183,21 +194,21 @@ def under_load(stage: Stage) -> None:
         crowd(options.clients, options.operations, publish_one, stage.choose)
     settle(stage)
     stage.story.say(f"meanwhile: {stage.faults_since(began_ns) or 'no fault'}")
-    stage.story.say(f"all {REPLICAS} replicas hold zxid {role(stage.participants[0]).copy.mzxid:#x}")
+    stage.story.say(f"all {len(stage.present)} replicas hold zxid {role(stage.present[0]).copy.mzxid:#x}")
 
 
 # --- small things ---------------------------------------------------------------------------------------
 
 
-def role(participant: Participant) -> ConfigReplica:
-    """The copy that this participant keeps."""
-    only = participant.roles[0]
-    assert isinstance(only, ConfigReplica)
+def role(participant: Participant) -> ConfigReplica | RemoteConfig:
+    """The copy that this participant keeps, here or in its pod."""
+    only = participant.role
+    assert isinstance(only, ConfigReplica | RemoteConfig)
     return only
 
 
 def shown(stage: Stage, participant: Participant | None = None) -> dict[str, Any]:
-    return dict(role(participant or stage.participants[0]).copy.value or {})
+    return dict(role(participant or stage.present[0]).copy.value or {})
 
 
 def update(stage: Stage, process: str, client: Any, key: str, value: int) -> None:
@@ -205,24 +216,27 @@ def update(stage: Stage, process: str, client: Any, key: str, value: int) -> Non
     stage.write(process, stage.key(key), value, lambda: (publish(client, {key: value}).mzxid, ""))
 
 
-def observe(stage: Stage, name: str, copy: Copy) -> None:
-    """Tell the checker what a replica holds at this moment."""
+def observe(stage: Stage, name: str, copy: Copy, at_ns: int | None = None) -> None:
+    """Tell the checker what a replica holds at this moment, or held at that one."""
     for key, value in (copy.value or {}).items():
         assert isinstance(value, int)
-        stage.recorder.observe(name, stage.key(key), value, (copy.mzxid, ""))
+        stage.recorder.observe(name, stage.key(key), value, (copy.mzxid, ""), at_ns)
     stage.tell()
 
 
 def everyone_reads(stage: Stage) -> None:
-    for one in stage.participants:
+    for one in stage.present:
         observe(stage, one.name, role(one).copy)
 
 
 def settle(stage: Stage, without: Participant | None = None) -> None:
     """Wait until every replica (but one) holds what the store holds."""
     latest = current_zxid(stage.client)
-    waiting = [one for one in stage.participants if one is not without]
-    if not stage.until(lambda: all(role(one).copy.mzxid >= latest for one in waiting)):
+
+    def there() -> bool:
+        return all(role(one).copy.mzxid >= latest for one in stage.present if one is not without)
+
+    if not stage.until(there):
         raise InDoubt(f"the replicas have not converged on zxid {latest:#x} within 10 s")
 
 
@@ -235,7 +249,7 @@ def start_from_the_initial_one(stage: Stage) -> None:
 
 
 def judge(history: History) -> Verdict:
-    verdict = worst([converged(history), monotonic_reads(history)])
+    verdict = worst([converged(of_the_living(history)), monotonic_reads(history)])
     if verdict.outcome != "held":
         return verdict
     return Verdict(
@@ -243,6 +257,13 @@ def judge(history: History) -> Verdict:
         f"all copies converged, none went back, no acknowledged update was lost "
         f"({len(history.operations)} operations, {len(history.faults)} faults)",
     )
+
+
+def of_the_living(history: History) -> History:
+    """Without what was read by pods that had died by the end: they are to converge when they return."""
+    ends = {fault.value: fault.op for fault in history.faults if fault.op in ("gone", "back")}
+    kept = [operation for operation in history.operations if ends.get(operation.process) != "gone"]
+    return History.of([*kept, *history.faults])
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -255,6 +276,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             opening=opening,
             play=play,
             judge=judge,
+            live=True,
+            pods=lambda options: (REPLICAS, 2),
         ),
         argv,
     )

@@ -13,7 +13,7 @@ How to break it: return before the write-back (``Register.read`` in app/consiste
 ``--weak --r 2 --w 2``. Read that file next. (van Steen & Tanenbaum, ch. 7.5; Gifford, SOSP 1979; Attiya,
 Bar-Noy & Dolev, JACM 1995.)
 
-    python3 demo_hard_quorum.py [--step] [--protocol both|full|notes] [--operations K --clients C] [--help]
+    python3 demo_hard_quorum.py [--step] [--protocol both|full|notes] [--participants local|pods] [--help]
 """
 
 import time
@@ -21,6 +21,7 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from typing import Any
 
+from app import zk
 from app.checker.history import History
 from app.checker.linearizability import check_register, check_registers
 from app.checker.verdict import Verdict
@@ -31,11 +32,12 @@ from app.consistency.replicas import Replicas
 from app.demo.load import RegisterClient
 from app.demo.performance import Demo, leave, main_of
 from app.demo.recording import recorded_read
-from app.demo.shelf import Shelf
+from app.demo.shelf import SLOW_FAULTS_S, Shelf
 from app.demo.stage import Stage
 from app.errors import InDoubt, Refused
 
 OBJECT = "histogram_matrix"
+BREATH_S = 0.2
 
 # --- the notes' names -----------------------------------------------------------------------------------
 
@@ -66,6 +68,14 @@ def register(object_id: str, client: Any) -> Register:
     return made
 
 
+# --- what is real here ----------------------------------------------------------------------------------
+
+SERVED = "replica i is served while its host's session lives: a host that dies takes it offline, and leaves"
+AT_HOME = f"""{SERVED} the data behind. All replicas share one ensemble; what is real is that each fails
+alone, behind a link of its own"""
+AFAR = f"""{SERVED} the data behind. The clients reach the znodes themselves, so only a host's death is a
+fault; it is noticed when its session has run out"""
+
 # --- the acts -------------------------------------------------------------------------------------------
 
 
@@ -80,11 +90,11 @@ class Play:
         q = self.shelf.quorum
         stage.story.act(f"{q.n} hosts, one replica each; W={q.w}, R={q.r}")
         self.shelf.bring()
-        stage.story.say(
-            "replica i is served while host-i's session lives: a host that dies takes it offline, and leaves "
-            "the data behind. All replicas share one ensemble; what is real is that each fails alone, behind "
-            "a link of its own"
-        )
+        stage.story.say(AFAR if self.shelf.remote else AT_HOME)
+        if self.shelf.remote:
+            stage.story.say(
+                f"the hosts are live workers, whose guest this run is: {', '.join(stage.cast.pods)}"
+            )
         rule = ">" if q.r + q.w > q.n else "<="
         session_s = stage.options.session_timeout_s
         stage.story.say(
@@ -162,6 +172,9 @@ class Play:
         stage.story.verdict_of(check_registers(stage.history("full")))
 
     def hosts_die_in_mid_write(self, stage: Stage) -> None:
+        if self.shelf.remote:
+            self.hosts_die_meanwhile(stage)
+            return
         stage.story.act("two hosts die between the first and the third acknowledgement")
         acks: list[int] = []
 
@@ -179,6 +192,30 @@ class Play:
         stage.story.say(
             f"replica {acks[0]} acknowledges; host-2 and host-3 die; replicas {acks[1]} and {acks[2]} "
             f"acknowledge: three of five, committed"
+        )
+        stage.story.table(("replica", "version", "value"), self.shelf.holdings(object_id))
+        self.shelf.up()
+        found = self.client(stage, "client-2", OBJECT)[0].read()
+        stage.story.say(f"back again, 2 and 3 are stale; any three replicas include a fresh one: {found}")
+
+    def hosts_die_meanwhile(self, stage: Stage) -> None:
+        """With pods: nobody can time a death between two acknowledgements, so writes go on until it shows."""
+        stage.story.act("two hosts die while a client writes")
+        self.shelf.up()
+        client, object_id = self.client(stage, "client-1", OBJECT)
+        for number in (2, 3):
+            self.shelf.hosts[number - 1].crash()
+        patience, writes = zk.Deadline(20), 0
+        while not self.shelf.dead(2, 3) and not patience.passed:
+            client.write(stage.unique("v"))
+            writes += 1
+            stage.rest(BREATH_S)
+        newest = stage.unique("v")
+        client.write(newest)
+        client.close()
+        stage.story.say(
+            f"{self.shelf.name(2)} and {self.shelf.name(3)} crash; {writes} writes succeed until their "
+            f"sessions have run out, and {newest} after it"
         )
         stage.story.table(("replica", "version", "value"), self.shelf.holdings(object_id))
         self.shelf.up()
@@ -230,7 +267,7 @@ class Play:
         unchanged = self.shelf.holdings(object_id) == before
         stage.story.say(f"{'no replica has changed' if unchanged else 'A REPLICA HAS CHANGED'}")
         self.shelf.up()
-        stage.story.say(f"all hosts are back: a read returns {client.read()}")
+        stage.story.say(f"the hosts are back: a read returns {client.read()}")
 
     def what_weak_costs(self, stage: Stage) -> None:
         q = self.shelf.quorum
@@ -257,7 +294,8 @@ class Play:
             made = NotesRegister(self.shelf.replicas(object_id), q)
         made.create()
         began_ns = time.monotonic_ns()
-        with stage.faults(at_most=q.n - max(q.r, q.w)):
+        often = {"every_s": SLOW_FAULTS_S} if self.shelf.remote else {}
+        with stage.faults(at_most=q.n - max(q.r, q.w), **often):
             self.shelf.load(object_id, stage.protocol)
         stage.story.say(f"meanwhile: {stage.faults_since(began_ns) or 'no fault'}")
         done = stage.history(stage.protocol).by_key()[stage.key(object_id)]
@@ -291,9 +329,9 @@ def most_down(history: History) -> int:
     down: set[object] = set()
     most = 0
     for fault in history.faults:
-        if fault.op in ("cut", "crash"):
+        if fault.op in ("cut", "crash", "gone"):
             down.add(fault.value)
-        elif fault.op in ("heal", "restart"):
+        elif fault.op in ("heal", "restart", "back"):
             down.discard(fault.value)
         most = max(most, len(down))
     return most
@@ -311,6 +349,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             play=play.perform,
             judge=judge,
             quorum=True,
+            pods=lambda options: (options.quorum.n, max(options.quorum.r, options.quorum.w)),
         ),
         argv,
     )

@@ -12,7 +12,7 @@ How to break it: create the ACK before the copy is written (app/consistency/back
 from a transaction of the primary (app/consistency/primary_backup.py). Read those next. (van Steen &
 Tanenbaum, ch. 7.5; Alsberg & Day, ICSE 1976; Budhiraja et al. 1993; Liskov & Cowling 2012.)
 
-    python3 demo_medium_primary_backup.py [--step] [--protocol both|full|notes] [--help]
+    python3 demo_medium_primary_backup.py [--protocol both|full|notes] [--participants local|pods] [--help]
 """
 
 import time
@@ -25,10 +25,10 @@ from app.checker.durability import durable
 from app.checker.history import History
 from app.checker.verdict import Verdict
 from app.consistency.as_in_the_notes import NotesBackup, NotesPrimary
-from app.consistency.primary_backup import Backup, Primary
+from app.consistency.primary_backup import Backup
 from app.consistency.transactions import job_id_for
 from app.demo.load import crowd
-from app.demo.pair import Pair
+from app.demo.pair import Leading, Pair
 from app.demo.performance import Demo, leave, main_of
 from app.demo.stage import Stage
 from app.errors import Fenced, Refused
@@ -41,7 +41,7 @@ THINK_S = (0.05, 0.35)
 
 
 def master_synchronous_write(
-    payload_data: bytes | str, *, client: Primary, request_id: str | None = None
+    payload_data: bytes | str, *, client: Leading, request_id: str | None = None
 ) -> dict[str, str]:
     """Store a payload on two disks, then answer. ``client``: the primary to ask.
 
@@ -77,6 +77,8 @@ class Play:
             f"{leader.name} stood in line first: it is the primary. {other.name} is next: the backup"
         )
         stage.story.say("each has a session on a link of its own, and a disk of its own")
+        if stage.cast.pods:
+            stage.story.say("both are live workers, whose guest this run is; the notes' pair stays in here")
         stage.story.say(f"the primary waits {patience_s:g} s for the ACK (the notes: 10; --ack-timeout-s 10)")
         stage.story.say(f"sessions of {stage.options.session_timeout_s:g} s; seed {stage.options.seed}")
         stage.story.look_with(f"zkCli.sh get {stage.chroot}/epoch")
@@ -116,7 +118,7 @@ class Play:
                 f"{time.monotonic() - began:.1f} s after asking, the user is told: aborting transaction"
             )
         backup.restart()
-        notes = backup.roles[0]
+        notes = backup.role
         assert isinstance(notes, NotesBackup)
         stage.require(lambda: job_id in notes.acknowledged, "the backup has acknowledged it")
         stage.recorder.observe("notes-backup", stage.key(job_id), notes.acknowledged[job_id].decode())
@@ -127,8 +129,8 @@ class Play:
     def notes_submit(self, stage: Stage, primary: NotesPrimary, backup: Any) -> None:
         job_id, payload = str(uuid.uuid4()), stage.unique("order")
         stage.write("user", stage.key(job_id), payload, lambda: primary.submit(payload.encode(), job_id))
-        stage.require(lambda: job_id in backup.roles[0].acknowledged, "the backup has said so")
-        found = backup.roles[0].acknowledged[job_id].decode()
+        stage.require(lambda: job_id in backup.role.acknowledged, "the backup has said so")
+        found = backup.role.acknowledged[job_id].decode()
         stage.recorder.observe("notes-backup", stage.key(job_id), found)
 
     def backup_dies(self, stage: Stage) -> None:
@@ -158,7 +160,7 @@ class Play:
         primary, request, payload = self.leading(), str(uuid.uuid4()), stage.unique("order")
         job_id = job_id_for(request)
         self.pair.submitted[job_id] = payload
-        began, first = time.monotonic(), len(self.pair.steps)
+        began = time.monotonic()
         answer = stage.write(
             "user",
             stage.key(job_id),
@@ -166,8 +168,8 @@ class Play:
             lambda: master_synchronous_write(payload, client=primary, request_id=request),
         )
         answered_ms = (time.monotonic() - began) * 1000
-        rows = [(f"{(at - began) * 1000:.1f} ms", who, what) for at, who, what, job in self.pair.steps[first:]
-                if job == job_id]  # fmt: skip
+        stage.until(lambda: {"ACK created", "committed"} <= {what for _, _, what in self.steps_of(job_id)}, 2)
+        rows = [(f"{(at - began) * 1000:.1f} ms", who, what) for at, who, what in self.steps_of(job_id)]
         stage.story.table(("after", "who", "what"), [*rows, (f"{answered_ms:.1f} ms", "user", "is answered")])
         stage.story.say(f"the answer: {answer}")
         stage.story.look_with(f"zkCli.sh get {stage.chroot}{paths.backup_ack(job_id)}")
@@ -205,7 +207,7 @@ class Play:
         stage.story.say(f"from its own disk: {found!r}: {'byte for byte' if same else 'NOT what was stored'}")
         leader.heal()
         stage.story.say(f"{leader.name} wakes, and still believes in epoch {old.epoch.number}:")
-        stage.require(lambda: leader.client.connected, f"{leader.name} is connected")
+        stage.require(lambda: leader.body.connected, f"{leader.name} is connected")
         try:
             old.read(job_id)
         except Fenced:
@@ -223,7 +225,8 @@ class Play:
         began_ns = time.monotonic_ns()
 
         def request(number: int) -> None:
-            self.pair.submit_to_whoever_leads(f"user-{number}", str(uuid.uuid4()), stage.unique("order"))
+            if stage.enough():  # else everybody has gone home
+                self.pair.submit_to_whoever_leads(f"user-{number}", str(uuid.uuid4()), stage.unique("order"))
 
         self.pair.ready()
         with stage.faults(at_most=1, every_s=FAULT_EVERY_S):
@@ -234,7 +237,11 @@ class Play:
             f"epoch {self.leading().epoch.number} now; every answer is checked against both disks"
         )
 
-    def leading(self) -> Primary:
+    def steps_of(self, job_id: str) -> list[tuple[float, str, str]]:
+        """(when, who, what): in the order of time, for what pods tell may come in another."""
+        return sorted((at, who, what) for at, who, what, job in self.pair.steps if job == job_id)
+
+    def leading(self) -> Leading:
         primary = self.pair.primary()
         assert primary is not None
         return primary
@@ -265,6 +272,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             play=play.perform,
             judge=judge,
             operations=60,
+            pods=lambda options: (2, 2),
         ),
         argv,
     )

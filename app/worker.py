@@ -14,10 +14,11 @@ from contextlib import suppress
 from typing import Any
 
 import eventlet
-from eventlet import tpool
+from eventlet import event, tpool
 
 from app import paths, zk
 from app.cluster.election import prepare
+from app.cluster.guests import Guests
 from app.cluster.label import RoleLabel
 from app.cluster.member import Member
 from app.cluster.nodes import Nodes, described
@@ -34,8 +35,8 @@ log = logging.getLogger(__name__)
 
 # A server that lost its data leaves an old client in SUSPENDED for ever: after so long a new one is made.
 GIVE_UP_S = 30.0
-# How often the flag that a signal handler sets is looked at; a handler can't wake the hub.
-_TICK_S = 0.2
+# How often it is looked at whether the connection has been away for too long.
+_TICK_S = 1.0
 _STEP_S = 5.0
 # An orderly end waits so long for uploads that are being received.
 _LAST_ORDERS_S = 1.0
@@ -70,11 +71,18 @@ class Worker:
         self.label = RoleLabel(self.name, worker_settings.namespace)
         self.on_event = on_event
         self.stopping = False
+        self._ending = event.Event()
         self.uploads = 0
         self.life: Life | None = None
 
+    def stop(self) -> None:
+        """End in an orderly way: :meth:`run` hands over and returns."""
+        if not self.stopping:
+            self.stopping = True
+            self._ending.send()
+
     def run(self) -> None:
-        """Live, until :attr:`stopping` is set; then hand over and return."""
+        """Live, until told to stop; then hand over and return."""
         while not self.stopping:
             try:
                 client = zk.connect(self.settings.zk_hosts, session_timeout_s=self.local.session_timeout_s)
@@ -97,10 +105,10 @@ class Worker:
 
     def _watch_over(self, life: "Life") -> None:
         while not self.stopping and life.silent_s < GIVE_UP_S:
-            eventlet.sleep(_TICK_S)
+            self._ending.wait(timeout=_TICK_S)
         last_orders = zk.Deadline(_LAST_ORDERS_S)
         while self.stopping and self.uploads and not last_orders.passed:
-            eventlet.sleep(_TICK_S / 4)
+            eventlet.sleep(_LAST_ORDERS_S / 20)
 
     @property
     def master(self) -> Master | None:
@@ -128,7 +136,9 @@ class Life:
         self.config = ConfigReplica(client, name, node=self._description)
         self.member = Member(client, name, worker.disk, on_change=changed)
         self.crew = Crew(client, name, worker.shared, self._share, self._doing_changed, self._job_ended)
-        self._roles = (self.nodes, self.config, self.slot, self.crew, self.member)
+        self.guests = Guests(client, name, worker.settings.zk_hosts, worker.local.backup_dir / "guests")
+        # Ended in the opposite order: who leads hands over first, and a demo's guests wait for nothing.
+        self._roles = (self.guests, self.nodes, self.config, self.slot, self.crew, self.member)
         self._started: list[Any] = []
         self._live: frozenset[str] = frozenset()
         self.master: Master | None = None

@@ -181,10 +181,12 @@ class Recorder:
         self._pending[pending] = begun
         return pending
 
-    def observe(self, process: str, key: str, value: Value, version: Version | None = None) -> None:
-        """A read that took no time: what a replica holds at this moment."""
-        now = self.clock()
-        self._write(Operation(process, "read", key, value, now, now, "ok", version))
+    def observe(
+        self, process: str, key: str, value: Value, version: Version | None = None, at_ns: int | None = None
+    ) -> None:
+        """A read that took no time: what a replica holds at this moment, or held at ``at_ns``."""
+        when = self.clock() if at_ns is None else at_ns
+        self._write(Operation(process, "read", key, value, when, when, "ok", version))
 
     def fault(self, op: str, value: object = None) -> None:
         self._write(Fault(op, value, self.clock()))

@@ -30,7 +30,7 @@ from app.errors import InDoubt
 
 PROCESSES = 2
 # A client's pause between two operations, in seconds: a load is a crowd of people, not a loop.
-_THINK_S = (0.01, 0.08)
+THINK_S = (0.01, 0.08)
 # The longest that one operation of a load can take, with room for a machine that is busy elsewhere.
 _OPERATION_S = 8.0
 
@@ -40,7 +40,7 @@ def crowd(
     operations: int,
     act: Callable[[int], None],
     choose: random.Random,
-    think_s: tuple[float, float] = _THINK_S,
+    think_s: tuple[float, float] = THINK_S,
 ) -> None:
     """Have ``clients`` green threads do ``operations`` in all.
 
@@ -80,6 +80,7 @@ class RegisterLoad:
         links: for each replica, the hosts of its host's own link.
         first: number of the first client.
         timeout_s: of one operation.
+        think_s: least and most seconds between two operations of one client.
     """
 
     links: Sequence[str]
@@ -96,6 +97,7 @@ class RegisterLoad:
     seed: int
     session_timeout_s: float
     timeout_s: float = 2.0
+    think_s: tuple[float, float] = THINK_S
 
 
 def run_register_load(load: RegisterLoad) -> History:
@@ -219,7 +221,7 @@ def _client_process(load: RegisterLoad) -> None:
         else:
             clients[number].read()
 
-    crowd(load.clients, load.operations, act, choose)
+    crowd(load.clients, load.operations, act, choose, load.think_s)
     recorder.close()
     for one in clients.values():
         one.close()

@@ -16,7 +16,7 @@ from app import zk
 from app.checker.history import Recorder
 from app.demo.participants import Participant
 from app.demo.servers import Servers, ServersError
-from app.errors import Unreachable
+from app.errors import InDoubt, Unreachable
 
 log = logging.getLogger(__name__)
 
@@ -50,8 +50,12 @@ def nemesis(
         if servers is not None:
             servers.mend()
             recorder.fault("mend servers")
-        for participant in participants:
-            participant.heal()
+        try:
+            for participant in participants:
+                participant.heal()
+        except (Unreachable, InDoubt) as error:
+            # Whoever needs it whole finds out; what ended the block (Ctrl-C, ZooKeeper lost) must be heard.
+            log.info("not healed: %s", error)
 
 
 def _torment(
@@ -59,15 +63,19 @@ def _torment(
 ) -> None:
     while at_most:
         eventlet.sleep(choose.uniform(*every_s))
-        hurt = [participant for participant in participants if participant.state != "up"]
+        gone = [participant for participant in participants if participant.state == "gone"]
+        hurt = [
+            participant for participant in participants if participant.state in ("cut", "slow", "crashed")
+        ]
         whole = [participant for participant in participants if participant.state == "up"]
+        may_harm = len(gone) + len(hurt) < at_most and whole
         try:
-            if hurt and (len(hurt) >= at_most or choose.random() < 0.4):
+            if hurt and (not may_harm or choose.random() < 0.4):
                 choose.choice(hurt).heal()
-            else:
+            elif may_harm:
                 _harm(choose.choice(whole), choose)
-        except Unreachable as error:
-            log.info("not healed yet: %s", error)
+        except (Unreachable, InDoubt) as error:
+            log.info("not done, or not known to be: %s", error)
 
 
 def _harm(victim: Participant, choose: random.Random) -> None:

@@ -1,6 +1,7 @@
 """What can be said on a demo's command line; the five that one needs come first."""
 
 import argparse
+import json
 import os
 import random
 import sys
@@ -8,6 +9,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NoReturn
+
+from pydantic import JsonValue
 
 from app.consistency.quorum import N, Quorum, R, W
 from app.errors import BadSettingError
@@ -33,6 +36,7 @@ class Options:
         operations, clients: size of the load, and how many clients share it.
         faults: whether the load runs under random faults.
         quorum: N, W and R of the hard demo.
+        live: what to publish to the live workers, instead of a run.
     """
 
     step: bool
@@ -48,6 +52,7 @@ class Options:
     session_timeout_s: float
     color: bool
     quorum: Quorum
+    live: tuple[str, JsonValue] | None = None
 
     @property
     def shows(self) -> tuple[str, ...]:
@@ -72,8 +77,26 @@ def _number(kind: type[int] | type[float], least: float, most: float) -> Callabl
     return parse
 
 
+def _setting(text: str) -> tuple[str, JsonValue]:
+    """KEY=VALUE; a value that is JSON is taken as such, anything else as text."""
+    key, equals, value = text.partition("=")
+    if not equals or not key.isidentifier():
+        raise argparse.ArgumentTypeError(f"{text!r} is not KEY=VALUE; for example chunk_size=2048")
+    try:
+        parsed: JsonValue = json.loads(value)
+    except ValueError:
+        parsed = value
+    return key, parsed
+
+
 def parse(
-    argv: Sequence[str] | None, *, program: str, claim: str, operations: int = 120, quorum: bool = False
+    argv: Sequence[str] | None,
+    *,
+    program: str,
+    claim: str,
+    operations: int = 120,
+    quorum: bool = False,
+    live: bool = False,
 ) -> Options:
     """Parse ``argv`` (None: the process's own). Bad usage ends the process with one line and status 2."""
     usage = "%(prog)s [options]"
@@ -90,7 +113,8 @@ def parse(
         "--participants",
         choices=("auto", "local", "pods"),
         default="auto",
-        help="who takes part: sessions of this process (local), or live workers (pods)",
+        help="who takes part: sessions of this process (local), live workers (pods), or (auto, the default) "
+        "pods if this runs in one and there are enough of them, else local",
     )
     add("--seed", type=int, default=None, metavar="N", help="repeat a run's random choices")
     add("--json", action="store_true", help="print one JSON object and nothing else")
@@ -125,6 +149,15 @@ def parse(
     timeout = _number(float, 1, 60)
     advanced("--session-timeout-s", type=timeout, default=SESSION_TIMEOUT_S, metavar="S", help=session)
     advanced("--no-color", action="store_true", help="no colour, also on a terminal")
+    if live:
+        advanced(
+            "--live",
+            type=_setting,
+            metavar="KEY=VALUE",
+            help="publish to the live workers instead, for example chunk_size=2048, and show each one's lag",
+        )
+    else:
+        parser.set_defaults(live=None)
     if quorum:
         advanced("--n", type=int, default=N, help=f"replicas (default {N})")
         advanced("--w", type=int, default=W, help=f"acknowledgements that a write needs (default {W})")
@@ -142,6 +175,8 @@ def _checked(parser: _Parser, given: argparse.Namespace) -> Options:
         quorum = Quorum(given.n, given.w, given.r, given.weak)
     except BadSettingError as error:
         parser.error(str(error))
+    if given.live is not None and given.history is not None:
+        parser.error("--live records no history: leave out --history")
     if given.history == STANDARD_OUTPUT and given.json:
         parser.error("--history - and --json can't share standard output: name a file")
     return Options(
@@ -158,4 +193,5 @@ def _checked(parser: _Parser, given: argparse.Namespace) -> Options:
         session_timeout_s=given.session_timeout_s,
         color=not given.no_color and "NO_COLOR" not in os.environ and sys.stdout.isatty(),
         quorum=quorum,
+        live=given.live,
     )

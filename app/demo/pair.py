@@ -3,20 +3,24 @@
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, TypeAlias
 
 from app import zk
+from app.cluster.guest_words import Entry, Part
 from app.cluster.member import Member
 from app.consistency.disk import Disk, sha256
 from app.consistency.primary_backup import Primary
-from app.demo.participants import Participant, Role, disk_folder
+from app.demo.participants import Participant, disk_folder
 from app.demo.recording import recorded_read
+from app.demo.remote import RemoteDisk, RemoteMember, RemotePrimary, step_of
 from app.demo.stage import Stage
 from app.errors import Aborted, Fenced, InDoubt, LessonError, NoBackup
 
 # A user who finds no primary, or is told to try again, does so for this long; in seconds.
 _USER_PATIENCE_S = 10.0
 _BREATH_S = 0.1
+
+Leading: TypeAlias = Primary | RemotePrimary
 
 
 class Pair:
@@ -35,17 +39,21 @@ class Pair:
 
     def bring(self) -> None:
         """Both on stage; the first to stand in line leads."""
-        for name in ("node-1", "node-2"):
-            self.participants.append(self._stage.bring(name, partial(self._roles, name)))
+        part = Part(kind="member")
+        for name in self._stage.names("node", 2):
+            heard = partial(self._heard, name)
+            self.participants.append(
+                self._stage.bring(name, partial(self._roles, name), part=part, heard=heard)
+            )
             self._stage.require(lambda: self.primary() is not None, "somebody leads")
         self.ready()
 
-    def _roles(self, name: str, client: Any) -> list[Role]:
+    def _roles(self, name: str, client: Any) -> list[Member]:
         return [
             Member(
                 client,
                 name,
-                self.disk(name),
+                self._folder(name),
                 ack_timeout_s=self._stage.options.ack_timeout_s,
                 on_step=partial(self._note, name),
             )
@@ -55,12 +63,21 @@ class Pair:
         self.steps.append((time.monotonic(), name, step, job_id))
         self._stage.tell()
 
-    def disk(self, name: str) -> Disk:
+    def _heard(self, name: str, entry: Entry, at_ns: int) -> None:
+        """The same from a pod."""
+        at_s, step, job_id = step_of(entry, at_ns)
+        self.steps.append((at_s, name, step, job_id))
+
+    def _folder(self, name: str) -> Disk:
         return Disk(disk_folder(self._stage.folder, name))
 
-    def member(self, participant: Participant) -> Member:
-        only = participant.roles[0]
-        assert isinstance(only, Member)
+    def disk(self, participant: Participant) -> Disk | RemoteDisk:
+        member = self.member(participant)
+        return member.disk if isinstance(member, RemoteMember) else self._folder(participant.name)
+
+    def member(self, participant: Participant) -> Member | RemoteMember:
+        only = participant.role
+        assert isinstance(only, Member | RemoteMember)
         return only
 
     def leader(self) -> Participant | None:
@@ -68,11 +85,11 @@ class Pair:
         acting = [
             (primary.epoch.number, participant.name, participant)
             for participant in self.participants
-            if participant.state != "crashed" and (primary := self.member(participant).primary)
+            if participant.acts and (primary := self.member(participant).primary)
         ]
         return max(acting)[2] if acting else None
 
-    def primary(self) -> Primary | None:
+    def primary(self) -> Leading | None:
         leader = self.leader()
         return self.member(leader).primary if leader else None
 
@@ -91,7 +108,7 @@ class Pair:
         assert leader is not None
         return leader, self.other(leader)
 
-    def _backs_up(self, primary: Primary) -> bool:
+    def _backs_up(self, primary: Leading) -> bool:
         for participant in self.participants:
             backup = self.member(participant).backup
             if (
@@ -104,7 +121,7 @@ class Pair:
 
     # -- users --
 
-    def submit(self, user: str, primary: Primary, job_id: str, payload: str) -> None:
+    def submit(self, user: str, primary: Leading, job_id: str, payload: str) -> None:
         """One request to one primary, recorded. Raises Refused or InDoubt."""
         self.submitted[job_id] = payload
         key = self._stage.key(job_id)
@@ -152,7 +169,7 @@ class Pair:
         for job_id in mine:
             recorded_read(stage.recorder, "primary", stage.key(job_id), partial(self._ask, primary, job_id))
             for participant in self.participants:
-                found = self._on_disk(participant.name, job_id)
+                found = self._on_disk(participant, job_id)
                 stage.recorder.observe(f"disk of {participant.name}", stage.key(job_id), found)
 
     def _is_of_this_protocol(self, job_id: str) -> bool:
@@ -162,17 +179,17 @@ class Pair:
         """Whether a copy is still there whose submission was refused: the backup drops it when it hears."""
         key = self._stage.key(job_id)
         outcomes = {op.outcome for op in self._stage.history().by_key()[key] if op.op == "write"}
-        return outcomes == {"refused"} and any(self._on_disk(one.name, job_id) for one in self.participants)
+        return outcomes == {"refused"} and any(self._on_disk(one, job_id) for one in self.participants)
 
     @staticmethod
-    def _ask(primary: Primary, job_id: str) -> tuple[str | None, None]:
+    def _ask(primary: Leading, job_id: str) -> tuple[str | None, None]:
         payload = primary.read(job_id)
         return (payload.decode() if payload is not None else None), None
 
     def copies_of(self, job_id: str) -> Callable[[Participant], bool]:
         """Tells for a participant whether its disk has a copy of what was submitted under this id."""
-        return lambda participant: self._on_disk(participant.name, job_id) is not None
+        return lambda participant: self._on_disk(participant, job_id) is not None
 
-    def _on_disk(self, name: str, job_id: str) -> str | None:
-        payload = self.disk(name).load(job_id, sha256(self.submitted[job_id].encode()))
+    def _on_disk(self, participant: Participant, job_id: str) -> str | None:
+        payload = self.disk(participant).load(job_id, sha256(self.submitted[job_id].encode()))
         return payload.decode() if payload is not None else None

@@ -1,122 +1,118 @@
 """Who takes part: each participant has its own session, on its own link, and if need be its own disk.
 
-A participant runs roles (a replica's host, a configuration copy, a member of the pair), each with ``start``
-and ``stop``. Its faults are the design's:
-
-    cut, heal        its link holds back every byte; after its timeout the session is over
-    slow             its link delays
-    crash, restart   its sockets are gone, its memory too; its disk is kept
+What befalls a participant is written into the history here. Its body does it: one in this process
+(``app.cluster.guest_actor``), or a pod's (``app.demo.pods``).
 """
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
-import eventlet
-
-from app import zk
 from app.checker.history import Recorder
-from app.faults import Link
+
+# "gone" is nobody's order: a pod that has really died. The others are what this run did to it.
+State = Literal["up", "cut", "slow", "crashed", "gone"]
 
 
-class Role(Protocol):
-    """What runs in a participant while it lives."""
+class Body(Protocol):
+    """What a participant consists of; see ``app.cluster.guest_actor`` for the orders."""
 
+    @property
+    def roles(self) -> Sequence[Any]: ...
+    @property
+    def hosts(self) -> str:
+        """The servers, as whoever wants to reach *it* must use them."""
+
+    @property
+    def connected(self) -> bool: ...
+    @property
+    def session(self) -> int | None: ...
     def start(self) -> None: ...
-    def stop(self) -> None: ...
+    def connect(self) -> Any:
+        """Another session, by which others reach it."""
+
+    def cut(self) -> None: ...
+    def slow(self, delay_s: float) -> None: ...
+    def heal(self) -> None: ...
+    def crash(self) -> None: ...
+    def restart(self) -> None: ...
+    def close(self) -> None: ...
 
 
 class Participant:
-    """One participant in this process.
+    """One participant: a name for the screen, the history and the znodes, and a body."""
 
-    Args:
-        name: for the screen, the history and the znodes.
-        hosts: the ZooKeeper servers.
-        chroot: the run's own root.
-        session_timeout_s: its session's.
-        roles: makes its roles from a connected client; called again after every restart.
-        recorder: where its faults are written down.
-    """
-
-    def __init__(
-        self,
-        name: str,
-        hosts: str,
-        chroot: str,
-        session_timeout_s: float,
-        roles: Callable[[Any], list[Role]],
-        recorder: Recorder,
-    ) -> None:
+    def __init__(self, name: str, body: Body, recorder: Recorder) -> None:
         self.name = name
-        self.link = Link(hosts)
-        self._chroot = chroot
-        self._session_timeout_s = session_timeout_s
-        self._make_roles = roles
+        self.body = body
         self._recorder = recorder
-        self._burial: Any = None
-        self.client: Any = None
-        self.roles: list[Role] = []
-        self.state = "up"
+        self.state: State = "up"
+        self._before: State = "up"  # it was gone
 
-    def start(self) -> None:
-        self.client = self.connect()
-        self.roles = self._make_roles(self.client)
-        for role in self.roles:
-            role.start()
+    @property
+    def role(self) -> Any:
+        """What it does here; participants have one role each."""
+        return self.body.roles[0]
 
-    def connect(self) -> Any:
-        """Another session on this participant's link: who reaches *it* goes through here."""
-        return zk.connect(self.link.hosts, chroot=self._chroot, session_timeout_s=self._session_timeout_s)
+    @property
+    def acts(self) -> bool:
+        """Whether it can do anything: it is neither crashed nor gone."""
+        return self.state not in ("crashed", "gone")
 
     def cut(self) -> None:
-        self._recorder.fault("cut", self.name)
-        self.state = "cut"
-        self.link.cut()
+        if self._becomes("cut", "cut"):
+            self.body.cut()
 
     def slow(self, delay_s: float) -> None:
-        self._recorder.fault("slow", self.name)
-        self.state = "slow"
-        self.link.slow(delay_s)
+        if self._becomes("slow", "slow"):
+            self.body.slow(delay_s)
 
     def heal(self) -> None:
-        """Undo a cut or a slow; a crashed participant is restarted."""
+        """Undo a cut or a slow; a crashed participant is restarted. Raises Unreachable or InDoubt."""
         if self.state == "crashed":
             self.restart()
-        elif self.state != "up":
+        elif self.state in ("cut", "slow"):
             self._recorder.fault("heal", self.name)
-            self.state = "up"
-            self.link.heal()
+            self.body.heal()
+            self._is_up()
 
     def crash(self) -> None:
         """Gone in the middle of whatever it did. The server finds out by its silence."""
-        if self.state == "crashed":
-            return
-        self._recorder.fault("crash", self.name)
-        self.state = "crashed"
-        self.link.down()
-        for role in self.roles:
-            role.stop()
-        # The old client is told nothing and reaches nobody; it only has to come to an end.
-        self._burial = eventlet.spawn(zk.disconnect, self.client)
+        if self.state != "crashed" and self._becomes("crashed", "crash"):
+            self.body.crash()
 
     def restart(self) -> None:
-        """Back with an empty memory, a new session, and the disk as it was. Raises Unreachable."""
-        if self._burial is not None:
-            self._burial.wait()
-        self._recorder.fault("restart", self.name)
-        self.link.heal()
-        self.start()
-        self.state = "up"
+        """Back with an empty memory, a new session, and the disk as it was. Raises Unreachable or InDoubt."""
+        if self.state != "gone":
+            self._recorder.fault("restart", self.name)
+            self.body.restart()
+            self._is_up()
+
+    def lost(self) -> None:
+        """Its pod has died, or lost its session: not our doing, and nothing can be ordered."""
+        self._recorder.fault("gone", self.name)
+        self._before, self.state = self.state, "gone"
+
+    def returned(self, *, fresh: bool) -> None:
+        """Its pod is back; ``fresh``: with an empty memory, and it plays its part again."""
+        self._recorder.fault("back", self.name)
+        self.state = "up" if fresh else self._before
 
     def close(self) -> None:
         """End in an orderly way; harmless in any state."""
-        for role in self.roles:
-            role.stop()
-        if self.client is not None and self.state != "crashed":
-            zk.disconnect(self.client)
-        if self._burial is not None:
-            self._burial.wait()
-        self.link.close()
+        self.body.close()
+
+    def _becomes(self, state: State, fault: str) -> bool:
+        """Write it down before it is done: in doubt it may have happened. False for who is gone."""
+        if self.state == "gone":
+            return False
+        self._recorder.fault(fault, self.name)
+        self.state = state
+        return True
+
+    def _is_up(self) -> None:
+        if self.state != "gone":  # it may have died while it was healed
+            self.state = "up"
 
 
 def disk_folder(parent: Path, name: str) -> Path:

@@ -1,6 +1,5 @@
 """A demo's run from start to end: options in, acts on the screen, a verdict and an exit status out."""
 
-import json
 import logging
 import os
 import shutil
@@ -11,24 +10,24 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn, TextIO
+from typing import NoReturn, Protocol, TextIO
 
 import eventlet
 
 from app import zk
-from app.checker.history import History, Operation, Recorder
+from app.checker.history import History, Recorder
 from app.checker.verdict import Verdict, substance
 from app.cluster.election import prepare
+from app.demo.casting import Cast, choose_pods
+from app.demo.live import LivePublication
 from app.demo.options import STANDARD_OUTPUT, Options, parse
 from app.demo.recording import NOT_A_RESULT
 from app.demo.run import Run
-from app.demo.stage import LOST_AFTER_S, Stage, first_line
+from app.demo.stage import LOST_AFTER_S, Stage, TooFewPods, first_line
 from app.demo.story import Story
+from app.demo.telling import INTERRUPTED, UNREACHABLE, USAGE, Interrupted, tell
 from app.errors import BadSettingError, Unreachable
 from app.settings import Settings
-
-HELD, VIOLATED, USAGE, UNREACHABLE, IN_DOUBT, INTERRUPTED = 0, 1, 2, 3, 4, 130
-_STATUS = {"held": HELD, "violated": VIOLATED, "in doubt": IN_DOUBT}
 
 # How often the main thread looks at what signal handlers and listeners have noted; they can't wake it.
 _TICK_S = 0.05
@@ -38,12 +37,21 @@ _TICK_S = 0.05
 _FOLDER = "k8s-zk-demo-"
 
 
-class Interrupted(Exception):
-    """Ctrl-C or SIGTERM."""
-
-
 class ZooKeeperLost(Exception):
     """Gone in the middle of a run, for too long. Not an ending of any one operation, so no act catches it."""
+
+
+class _Watched(Protocol):
+    """What runs in a green thread, and is watched over."""
+
+    ending: bool  # only cleaning up is left
+
+    @property
+    def silent_s(self) -> float:
+        """Seconds since ZooKeeper was lost."""
+
+    def run(self) -> int:
+        """Until the end; the exit status."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +67,8 @@ class Demo:
         judge: decides the history of one protocol.
         operations: size of the load if nobody says, so that a run stays under half a minute.
         quorum: whether ``--n --w --r --weak`` apply.
+        live: whether ``--live`` does.
+        pods: how many pods take part, and how many of them must be left to go on.
     """
 
     name: str
@@ -70,20 +80,24 @@ class Demo:
     judge: Callable[[History], Verdict]
     operations: int = 120
     quorum: bool = False
+    live: bool = False
+    pods: Callable[[Options], tuple[int, int]] = lambda options: (5, 2)
 
 
 def main_of(demo: Demo, argv: Sequence[str] | None) -> int:
     """Run a demo; returns its exit status. Only bad usage ends the process from within."""
     options = parse(
-        argv, program=demo.program, claim=demo.claim, operations=demo.operations, quorum=demo.quorum
+        argv,
+        program=demo.program,
+        claim=demo.claim,
+        operations=demo.operations,
+        quorum=demo.quorum,
+        live=demo.live,
     )
     # A cut link is the lesson, and kazoo reports each one; who wants to hear it sets LOGLEVEL.
     logging.basicConfig(level=os.environ.get("LOGLEVEL", "CRITICAL").upper(), format="%(name)s: %(message)s")
     try:
         settings = Settings.from_environment(os.environ)
-        if options.participants == "pods":
-            message = "no live workers to take part: use --participants local"
-            raise BadSettingError(message)
         with _history_file(options) as sink:
             return _run(demo, options, settings, sink)
     except BadSettingError as error:
@@ -130,7 +144,9 @@ def _run(demo: Demo, options: Options, settings: Settings, sink: TextIO | None) 
     """Perform in a green thread, and watch over it: signals and a lost ZooKeeper end it, cleanly."""
     out = sys.stderr if options.history == STANDARD_OUTPUT else sys.stdout
     story = Story(out, silent=options.json, color=options.color, step=options.step)
-    performance = _Performance(demo, options, settings, story, sink)
+    performance: _Watched = _Performance(demo, options, settings, story, sink)
+    if options.live is not None:
+        performance = LivePublication(demo.name, demo.program, options.live, options, settings, story)
     signals: list[int] = []
 
     def note(number: int, frame: object) -> None:
@@ -150,7 +166,7 @@ def _run(demo: Demo, options: Options, settings: Settings, sink: TextIO | None) 
             elif performance.silent_s > LOST_AFTER_S and not performance.ending:
                 performance.ending = True
                 thread.kill(
-                    Unreachable(f"ZooKeeper was lost and did not come back within {LOST_AFTER_S:g} s")
+                    ZooKeeperLost(f"ZooKeeper was lost and did not come back within {LOST_AFTER_S:g} s")
                 )
         return int(thread.wait())
     finally:
@@ -187,7 +203,10 @@ class _Performance:
         except Interrupted:
             self._story.say("interrupted: everything that this run created is removed")
             return INTERRUPTED
-        except ZooKeeperLost as error:
+        except BadSettingError as error:
+            print(f"{self._demo.program}: {error}", file=sys.stderr)  # noqa: T201 (there is no story yet)
+            return USAGE
+        except (ZooKeeperLost, TooFewPods) as error:
             return self._tell(Verdict("in doubt", str(error)), None, None)
         except Unreachable as error:
             if not self._begun:
@@ -204,7 +223,9 @@ class _Performance:
         options, hosts = self._options, self._settings.zk_hosts
         own = zk.connect(hosts, session_timeout_s=max(options.session_timeout_s, 10.0))
         closing.callback(zk.disconnect, own)
-        run = Run(own, self._demo.name)
+        needed, least = self._demo.pods(options)
+        pods = choose_pods(options, needed, own, os.environ)
+        run = Run(own, self._demo.name, pods)
         closing.callback(run.close)
         run.open()
         self._run = run
@@ -215,7 +236,10 @@ class _Performance:
         client = zk.connect(hosts, chroot=run.chroot, session_timeout_s=options.session_timeout_s)
         closing.callback(zk.disconnect, client)
         prepare(client, zk.Deadline(zk.CONNECT_DEADLINE_S))
-        stage = Stage(options, self._story, recorder, run, client, hosts, folder, self._sink)
+        cast = Cast(client, pods, least)
+        closing.callback(cast.close)
+        cast.open()
+        stage = Stage(options, self._story, recorder, run, client, hosts, folder, self._sink, cast)
         closing.callback(stage.close)
         self._begun = True
         self._demo.opening(stage)
@@ -233,37 +257,13 @@ class _Performance:
         return substance(history.operations, self._demo.judge(history))
 
     def _tell(self, verdict: Verdict, notes: Verdict | None, stage: Stage | None) -> int:
-        options = self._options
-        if options.json:
-            self._story.report(_report(self._demo, options, verdict, notes, stage))
-        else:
-            if notes is not None:
-                caught = (
-                    f"violated: {notes.sentence}" if notes.outcome == "violated" else "not caught this time"
-                )
-                self._story.note(f"NOTES {caught}")
-            self._story.verdict(f"VERDICT {verdict.outcome}: {verdict.sentence}", verdict.outcome)
-        return _STATUS[verdict.outcome]
-
-
-def _report(
-    demo: Demo, options: Options, verdict: Verdict, notes: Verdict | None, stage: Stage | None
-) -> dict[str, object]:
-    judged = stage.history(options.shows[-1]) if stage else History()
-    return {
-        "demo": demo.name,
-        "protocol": options.protocol,
-        "verdict": verdict.outcome,
-        "guarantee": demo.guarantee,
-        "operations": len(judged.operations),
-        "faults": len(judged.faults),
-        "witness": verdict.sentence if not verdict.witness else [_plain(op) for op in verdict.witness],
-        "seed": options.seed,
-        "participants": [participant.name for participant in stage.participants] if stage else [],
-        "notes_verdict": notes.outcome if notes else None,
-    }
-
-
-def _plain(operation: Operation) -> dict[str, object]:
-    plain: dict[str, object] = json.loads(operation.to_json())
-    return plain
+        judged = stage.history(self._options.shows[-1]) if stage else History()
+        names = [participant.name for participant in stage.participants] if stage else []
+        return tell(
+            self._story,
+            self._options,
+            (self._demo.name, self._demo.guarantee),
+            (verdict, notes),
+            judged,
+            names,
+        )

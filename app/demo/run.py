@@ -8,6 +8,7 @@ minute (a killed run's) are swept by the next run.
 import logging
 import time
 import uuid
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -33,10 +34,12 @@ class Run:
     Args:
         client: a connected client without a chroot, on no link: the run's own eyes.
         name: the demo's, for who looks at ``/demos``.
+        cast: the workers that are invited to take part.
     """
 
-    def __init__(self, client: Any, name: str) -> None:
+    def __init__(self, client: Any, name: str, cast: Sequence[str] = ()) -> None:
         self._client = client
+        self._cast = tuple(cast)
         self.id = f"{name}-{uuid.uuid4().hex[:8]}"
         self.chroot = paths.run(self.id)
         self._heart: Any = None
@@ -46,7 +49,7 @@ class Run:
         """Create the root, and sweep what killed runs have left. Raises Unreachable."""
         deadline = zk.Deadline(_STEP_S)
         try:
-            zk.ensure(self._client, (self.chroot,), deadline)
+            self._make_root(deadline)
             self._hold()
             self._client.add_listener(self._on_state)
             self._heart = eventlet.spawn(self._beat)
@@ -54,6 +57,20 @@ class Run:
         except zk.NO_ANSWER as error:
             message = "ZooKeeper stopped answering while the run was being prepared; try again"
             raise Unreachable(message) from error
+
+    def _make_root(self, deadline: zk.Deadline) -> None:
+        """The root and all invitations at once: so a worker that sees a new run needs one look, no watch."""
+        if not self._cast:
+            zk.ensure(self._client, (self.chroot,), deadline)
+            return
+        zk.ensure(self._client, (paths.DEMOS,), deadline)
+        made = self._client.transaction()
+        for path in (self.chroot, self.chroot + paths.CAST):
+            made.create(path)
+        for pod in self._cast:
+            made.create(self.chroot + paths.cast(pod))
+            made.create(self.chroot + paths.asks(pod))
+        zk.commit(made, deadline)
 
     def close(self) -> None:
         """Remove everything below the root, and the root. What can't be removed now, the next run sweeps."""

@@ -1,17 +1,25 @@
-"""The hard demo's cast: hosts of one replica each, and a way to each replica through its host's link."""
+"""The hard demo's cast: hosts of one replica each, and a way to each replica through its host's link.
+
+With pods the way is direct: then cutting or slowing a host's link harms its session alone, and the only fault
+that a client can feel is a host's death, which the servers notice when its session has run out.
+"""
 
 from functools import partial
 from typing import Any
 
 from app import paths, zk
+from app.cluster.guest_words import Part
 from app.consistency.quorum import Quorum, Register, Version, decode
 from app.consistency.replicas import ReplicaHost, Replicas
-from app.demo.load import RegisterLoad, run_register_load
-from app.demo.participants import Participant, Role
+from app.demo.load import THINK_S, RegisterLoad, run_register_load
+from app.demo.participants import Participant
 from app.demo.stage import Stage
 from app.errors import NotUnderstood
 
 TIMEOUT_S = 2.0
+# A death is noticed when a session has run out: so with pods a load goes on for longer, and faults are rarer.
+_SLOW_THINK_S = (0.15, 0.6)
+SLOW_FAULTS_S = (0.4, 1.6)
 
 
 class Shelf:
@@ -30,14 +38,23 @@ class Shelf:
         self.clients: list[Any] = []
 
     def bring(self) -> None:
-        for index in range(1, self.quorum.n + 1):
-            host = self._stage.bring(f"host-{index}", partial(self._roles, index))
+        for index, name in enumerate(self._stage.names("host", self.quorum.n), 1):
+            part = Part(kind="host", index=index)
+            host = self._stage.bring(name, partial(self._roles, index, name), part=part)
             self.hosts.append(host)
             self.clients.append(self._stage.session(host))
         self.up()
 
-    def _roles(self, index: int, client: Any) -> list[Role]:
-        return [ReplicaHost(client, index, f"host-{index}")]
+    def _roles(self, index: int, name: str, client: Any) -> list[ReplicaHost]:
+        return [ReplicaHost(client, index, name)]
+
+    @property
+    def remote(self) -> bool:
+        """Whether pods host the replicas, so that only a host's death is a fault."""
+        return bool(self._stage.cast.pods)
+
+    def name(self, number: int) -> str:
+        return self.hosts[number - 1].name
 
     def replicas(self, object_id: str) -> Replicas:
         return Replicas(object_id, self.clients)
@@ -56,9 +73,15 @@ class Shelf:
         """These hosts crash; returns when their replicas can't be reached."""
         for number in numbers:
             self.hosts[number - 1].crash()
-        self._stage.require(
-            lambda: not any(self.clients[number - 1].connected for number in numbers), "they are unreachable"
-        )
+        self._stage.require(lambda: self.dead(*numbers), "they are unreachable", 20)
+
+    def dead(self, *numbers: int) -> bool:
+        """Whether none of these replicas can be reached."""
+        if not self.remote:
+            return not any(self.clients[number - 1].connected for number in numbers)
+        deadline = zk.Deadline(2)
+        asked = [self._stage.client.exists_async(paths.host(number)) for number in numbers]
+        return all(zk.wait(result, deadline) is None for result in asked)
 
     def up(self) -> None:
         """Every host is whole again; returns when every replica is served and can be reached."""
@@ -66,7 +89,7 @@ class Shelf:
         self._stage.require(
             lambda: all(client.connected for client in self.clients), "every replica is reachable"
         )
-        self._stage.require(lambda: self._served() == self.quorum.n, "every replica is served")
+        self._stage.require(lambda: self._served() == len(self._stage.present), "every replica is served")
 
     def only(self, *numbers: int) -> None:
         """These hosts live, and no other does."""
@@ -82,7 +105,7 @@ class Shelf:
         return sum(
             host.state == "up"
             and (stat := zk.wait(result, deadline)) is not None
-            and stat.ephemeralOwner == zk.session_id(host.client)
+            and stat.ephemeralOwner == host.body.session
             for host, result in zip(self.hosts, asked, strict=True)
         )
 
@@ -110,7 +133,7 @@ class Shelf:
         self._stage.include(
             run_register_load(
                 RegisterLoad(
-                    links=[host.link.hosts for host in self.hosts],
+                    links=[host.body.hosts for host in self.hosts],
                     chroot=self._stage.chroot,
                     object_id=object_id,
                     key=self._stage.key(object_id),
@@ -124,6 +147,7 @@ class Shelf:
                     seed=options.seed,
                     session_timeout_s=options.session_timeout_s,
                     timeout_s=TIMEOUT_S,
+                    think_s=_SLOW_THINK_S if self.remote else THINK_S,
                 )
             )
         )

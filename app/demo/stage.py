@@ -4,26 +4,29 @@ import logging
 import os
 import random
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
 
 import eventlet
-from eventlet import event
 from eventlet.green import socket as green_socket
 
 from app import paths, zk
 from app.checker.history import History, Recorder, Value
+from app.cluster.guest_actor import Actor, Role
+from app.cluster.guest_words import Part
+from app.demo.casting import Cast
 from app.demo.nemesis import nemesis
 from app.demo.options import Options
-from app.demo.participants import Participant, Role
+from app.demo.participants import Participant
+from app.demo.pods import Heard, Pod, played_by
 from app.demo.recording import NOT_A_RESULT, recorded_write
 from app.demo.run import Run, remove
 from app.demo.servers import Servers
 from app.demo.story import Story
-from app.errors import InDoubt
+from app.demo.waiting import Waiting
 
 log = logging.getLogger(__name__)
 
@@ -31,11 +34,15 @@ log = logging.getLogger(__name__)
 LOST_AFTER_S = 30.0
 # An act that ZooKeeper's absence has spoilt is played again, with new values, so often.
 _TAKES = 3
-# What nobody tells of (a link's state, a session's) is looked at this often, in seconds.
-_GLANCE_S = 0.05
+# A pod that has died is started again by its controller, if it has one, within so long.
+RETURN_S = 20.0
 
 
-class Stage:
+class TooFewPods(Exception):
+    """The run can't go on. Not an ending of any one operation, so no act catches it."""
+
+
+class Stage(Waiting):
     """What the acts play on.
 
     Attributes:
@@ -43,6 +50,7 @@ class Stage:
         participants: those who have been brought on stage.
         servers: orders to the ZooKeeper servers, where this run's starter owns them; else None.
         folder: for the participants' disks; gone with the run.
+        cast: the pods that take part; empty where all participants live in this process.
     """
 
     def __init__(
@@ -55,7 +63,9 @@ class Stage:
         hosts: str,
         folder: Path,
         sink: TextIO | None = None,
+        cast: Cast | None = None,
     ) -> None:
+        super().__init__()
         self.options = options
         self.story = story
         self.recorder = recorder
@@ -63,25 +73,57 @@ class Stage:
         self.hosts = hosts
         self.chroot = run.chroot
         self.folder = folder
+        self.cast = cast or Cast(client, ())
         self.choose = random.Random(options.seed)
         self.participants: list[Participant] = []
         self.servers = Servers.from_environment(os.environ, socket_module=green_socket)
         self._closing: list[Callable[[], object]] = []
         self._sink = sink
         self._loaded = History()
-        self._happened = event.Event()
+        self._given_up = False
         self._unique = 0
         self.protocol = "full"
 
-    def bring(self, name: str, roles: Callable[[Any], list[Role]], root: str = "") -> Participant:
-        """A new participant, started, and ended with the run; below ``root`` if it lives apart."""
-        participant = Participant(
-            name, self.hosts, self.chroot + root, self.options.session_timeout_s, roles, self.recorder
-        )
+    def names(self, prefix: str, count: int) -> list[str]:
+        """Of those who take part: the pods', or numbered ones of this process."""
+        return list(self.cast.pods) or [f"{prefix}-{number}" for number in range(1, count + 1)]
+
+    def bring(
+        self,
+        name: str,
+        roles: Callable[[Any], Sequence[Role]],
+        root: str = "",
+        part: Part | None = None,
+        heard: Heard = lambda entry, at_ns: None,
+    ) -> Participant:
+        """A new participant, started, and ended with the run; below ``root`` if it lives apart.
+
+        If ``name`` is a pod's, it plays ``part`` there, and each entry of its log is ``heard``; else it runs
+        ``roles`` in this process.
+        """
+        if part is not None and name in self.cast.pods:
+            participant = self._bring_pod(name, part, heard)
+        else:
+            timeout_s = self.options.session_timeout_s
+            body = Actor(self.hosts, self.chroot + root, timeout_s, roles)
+            participant = Participant(name, body, self.recorder)
         self._closing.append(participant.close)
         self.participants.append(participant)
-        participant.start()
+        participant.body.start()
         return participant
+
+    def _bring_pod(self, name: str, part: Part, heard: Heard) -> Participant:
+        options = self.options
+        whole = part.model_copy(
+            update={"session_timeout_s": options.session_timeout_s, "ack_timeout_s": options.ack_timeout_s}
+        )
+        body = Pod(self.cast.mailbox(name), self.hosts, self.chroot, whole, heard, self.tell)
+        return played_by(body, name, self.recorder, self.story.say)
+
+    @property
+    def present(self) -> list[Participant]:
+        """All participants but those whose pods are gone."""
+        return [participant for participant in self.participants if participant.state != "gone"]
 
     def dismiss(self, participant: Participant) -> None:
         """It has played its part: ended now, and nobody's victim any more."""
@@ -106,7 +148,7 @@ class Stage:
     def session(self, participant: Participant | None = None, root: str = "") -> Any:
         """Another session, on ``participant``'s link or on none; ended with the run."""
         if participant is not None:
-            client = participant.connect()
+            client = participant.body.connect()
         else:
             timeout_s = self.options.session_timeout_s
             client = zk.connect(self.hosts, chroot=self.chroot + root, session_timeout_s=timeout_s)
@@ -116,37 +158,6 @@ class Stage:
     def at_the_end(self, action: Callable[[], object]) -> None:
         """Do this when the run ends, however it ends."""
         self._closing.append(action)
-
-    def tell(self, *_: object) -> None:
-        """Something has happened that somebody may be waiting for."""
-        happened, self._happened = self._happened, event.Event()
-        happened.send()
-
-    def until(self, condition: Callable[[], bool], timeout_s: float = 10.0) -> bool:
-        """Wait until ``condition`` holds, looking again whenever somebody tells; says whether it does."""
-        deadline = zk.Deadline(timeout_s)
-        while not (met := condition()) and not deadline.passed:
-            self._happened.wait(timeout=min(deadline.left_s, _GLANCE_S))
-        return met  # of that look: another might see something else
-
-    def require(self, condition: Callable[[], bool], what: str, timeout_s: float = 10.0) -> None:
-        """Wait until ``condition`` holds. Raises InDoubt if it doesn't come to."""
-        if not self.until(condition, timeout_s):
-            message = f"waited {timeout_s:g} s in vain until {what}"
-            raise InDoubt(message)
-
-    def together(self, *actions: Callable[[], object]) -> list[object]:
-        """Do all of them at the same time; their results, or the first error when all have ended."""
-        threads = [eventlet.spawn(_ending, action) for action in actions]
-        endings = [thread.wait() for thread in threads]
-        for _, error in endings:
-            if error is not None:
-                raise error
-        return [result for result, _ in endings]
-
-    def rest(self, seconds: float) -> None:
-        """Let time pass, for everybody."""
-        eventlet.sleep(seconds)
 
     @contextmanager
     def faults(self, at_most: int, every_s: tuple[float, float] = (0.15, 0.6)) -> Iterator[None]:
@@ -182,22 +193,48 @@ class Stage:
         return recorded_write(self.recorder, process, key, value, action)
 
     def perform(self, act: Callable[["Stage"], None]) -> None:
-        """Play one act; if ZooKeeper was away and spoilt it, once more."""
+        """Play one act; if ZooKeeper was away and spoilt it, once more; without a pod, perhaps never."""
         for take in range(1, _TAKES + 1):
+            self._require_enough()
             try:
                 act(self)
                 return
             except NOT_A_RESULT as error:
-                if take == _TAKES:
-                    raise
                 log.info("an act was spoilt", exc_info=True)
-                self.story.say(f"(disturbed: {first_line(error)}; the act is played again)")
+                if take == _TAKES and not self.missing:
+                    raise
                 zk.wait_connected(self.client, zk.Deadline(LOST_AFTER_S))
+                self._require_enough()
                 self.heal()
+                if take > 1 and self.missing:
+                    self.story.say(f"(without {self.missing} this act can't be played: it is left out)")
+                    return
+                self.story.say(f"(disturbed: {first_line(error)}; the act is played again)")
+
+    @property
+    def missing(self) -> str:
+        """The names of those whose pods are gone, for a sentence."""
+        return ", ".join(one.name for one in self.participants if one.state == "gone")
+
+    def enough(self) -> bool:
+        """Whether enough pods are left. Where they aren't, one may be on its way back: waits for it, once."""
+        least = self.cast.least
+        if len(self.present) >= least or not self.missing:
+            return True
+        if not self._given_up:
+            self._given_up = not self.until(lambda: len(self.present) >= least, RETURN_S)
+        return not self._given_up
+
+    def _require_enough(self) -> None:
+        if not self.enough():
+            message = (
+                f"{self.missing} did not come back within {RETURN_S:g} s: too few pods are left to go on"
+            )
+            raise TooFewPods(message)
 
     def heal(self) -> None:
         """Everybody whole again."""
-        for participant in self.participants:
+        for participant in self.present:
             participant.heal()
 
     def include(self, history: History) -> None:
@@ -220,14 +257,6 @@ class Stage:
         while self._closing:
             pool.spawn_n(self._closing.pop())
         pool.waitall()
-
-
-def _ending(action: Callable[[], object]) -> tuple[object, Exception | None]:
-    """Its result, or its error: eventlet prints what leaves a green thread, even if somebody waits for it."""
-    try:
-        return action(), None
-    except NOT_A_RESULT as error:
-        return None, error
 
 
 def first_line(error: BaseException) -> str:

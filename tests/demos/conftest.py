@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -13,8 +14,11 @@ import pytest
 from app import paths, zk
 from app.demo.run import remove
 from app.demo.servers import Servers
+from lab.guard import GuardedDirectory
+from lab.ladder import print_to_stderr
+from lab.workers import COMMAND, Workers
 from tests.conftest import Ensemble
-from tests.demos.playing import ROOT, Played, play, roots
+from tests.demos.playing import ROOT, Played, play, roots, within
 
 
 @pytest.fixture
@@ -83,3 +87,72 @@ def single_server(laboratory_of_one: SingleServer) -> Iterator[SingleServer]:
     for root in roots(laboratory_of_one.hosts):
         remove(client, f"{paths.DEMOS}/{root}", zk.Deadline(20))
     zk.disconnect(client)
+
+
+@dataclass(frozen=True)
+class Pods:
+    """Five live workers, as processes, on the shared ensemble; healed before each test that asks."""
+
+    workers: Workers
+    hosts: str
+
+    @property
+    def zookeeper(self) -> dict[str, str]:
+        return {"ZK_HOSTS": self.hosts}
+
+    @property
+    def names(self) -> list[str]:
+        return [worker.pod for worker in self.workers.all]
+
+    def sessions(self) -> dict[str, int]:
+        """The main session of each worker that is there now."""
+        client = zk.connect(self.hosts, session_timeout_s=10, deadline_s=30)
+        try:
+            zk.wait(client.sync_async("/"), zk.Deadline(10))
+            asked = {pod: client.exists_async(paths.node(pod)) for pod in self.names}
+            found = {pod: zk.wait(result, zk.Deadline(10)) for pod, result in asked.items()}
+            return {pod: stat.ephemeralOwner for pod, stat in found.items() if stat is not None}
+        finally:
+            zk.disconnect(client)
+
+    def folders(self) -> list[str]:
+        """What guests have left on the workers' disks."""
+        return [str(path) for one in self.workers.all for path in (one.backup_dir / "guests").glob("*")]
+
+    def without_guests(self) -> bool:
+        """Whether nothing of a guest is left: no link's port, no disk."""
+        listening = [self.listening(pod) for pod in self.names]
+        return not self.folders() and set(listening) == {1}
+
+    def listening(self, pod: str) -> int:
+        """Ports on which its process listens: its own for HTTP, and three for each guest's link."""
+        worker = self.workers.named(pod)
+        assert worker is not None
+        inodes = set()
+        for handle in Path(f"/proc/{worker.pid}/fd").iterdir():
+            with suppress(OSError):
+                inodes.add(str(handle.readlink()))
+        table = Path(f"/proc/{worker.pid}/net/tcp").read_text().splitlines()[1:]
+        return sum(row[3] == "0A" and f"socket:[{row[9]}]" in inodes for row in map(str.split, table))
+
+    def heal(self) -> None:
+        """All of them alive and ready."""
+        for worker in self.workers.all:
+            if worker.ended() or worker.pid is None:
+                worker.start(COMMAND)
+        within(60, lambda: not any(worker.unready() for worker in self.workers.all), "all workers are ready")
+        within(30, lambda: len(self.sessions()) == len(self.names), "all are in /nodes")
+
+
+@pytest.fixture(scope="session")
+def five_workers(ensemble: Ensemble) -> Iterator[Pods]:
+    with GuardedDirectory() as den, Workers(5, ensemble.hosts, den, print_to_stderr) as workers:
+        yield Pods(workers, ensemble.hosts)
+
+
+@pytest.fixture
+def pods(five_workers: Pods) -> Pods:
+    if not Path("/proc/self/fd").exists():
+        pytest.skip("no /proc here to look for sockets")
+    five_workers.heal()
+    return five_workers

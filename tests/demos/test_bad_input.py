@@ -36,7 +36,9 @@ def test_a_quorum_that_cannot_work_is_refused(options: tuple[str, ...], said: tu
     [
         (("--operations", "0"), ("--operations", "0 is not between 1 and")),
         (("--ack-timeout-s", "nan"), ("--ack-timeout-s", "nan")),
-        (("--participants", "pods"), ("no live workers", "--participants local")),
+        (("--live", "nonsense"), ("--live", "'nonsense'", "KEY=VALUE", "chunk_size=2048")),
+        (("--live", "=5"), ("--live", "'=5'", "KEY=VALUE")),
+        (("--live", "chunk_size=5", "--history", "h.jsonl"), ("--live", "--history")),
         (("--json", "--history", "-"), ("--json", "--history -", "name a file")),
     ],
 )

@@ -14,7 +14,7 @@ from app.cluster.guest_words import Answer, Ask, Entry, Leads, Part, Report
 from app.demo.casting import _by_number
 from app.demo.nemesis import nemesis
 from app.demo.participants import Participant
-from app.errors import InDoubt, LessonError, NotUnderstood
+from app.errors import InDoubt, LessonError, NotUnderstood, Unreachable
 
 ENDINGS = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, LessonError)]
 
@@ -105,3 +105,22 @@ def test_the_nemesis_leaves_the_dead_alone_and_counts_them() -> None:
     assert most == 2
     assert [one.state for one in cast] == ["gone", "up", "up"]
     assert {fault.value for fault in recorder.history().faults if fault.op != "gone"} == {"b", "c"}
+
+
+def test_who_cannot_be_healed_does_not_hide_what_ended_the_load() -> None:
+    """Else a run whose ZooKeeper is lost would wait for it once more, and Ctrl-C would not be heard."""
+
+    class Broken(Stone):
+        def heal(self) -> None:
+            raise Unreachable("nobody answers")
+
+    broken = Participant("a", Broken(), Recorder())
+
+    def interrupted_load() -> None:
+        with nemesis([broken], 0, (9, 9), None, random.Random(1), Recorder()):
+            broken.cut()
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted_load()
+    assert broken.state == "cut"

@@ -1,0 +1,217 @@
+"""A worker as the guest of one demo run: the mailbox through which the demo gives orders and asks.
+
+Everything here goes over the worker's main session; what the orders harm is the guest's own second session,
+behind a link of its own. A guest ends by itself when the demo tells it to leave, when the run's root is
+gone, and when the run has had no owner for a while: then the demo is dead.
+"""
+
+import logging
+import time
+import uuid
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+import eventlet
+from eventlet import queue
+from kazoo.exceptions import BadVersionError, NoNodeError
+
+from app import paths, zk
+from app.cluster.guest_part import Performance
+from app.cluster.guest_words import Answer, Ask, Report, this_machine
+from app.consistency.eventual import put_ephemeral
+from app.errors import InDoubt, LessonError, Refused
+
+log = logging.getLogger(__name__)
+
+# The safety net under the watches.
+_RECHECK_S = 30.0
+_STEP_S = 3.0
+# A demo that has lost its session owns its run again with the next heartbeat, ten seconds or so later.
+OWNERLESS_S = 20.0
+# An answer that can't be delivered for so long is not waited for any more.
+_REPLY_S = 10.0
+# More than the clients that a demo can have (64): an order never waits behind their requests.
+_HANDS = 100
+# A report brings this much of the log; a demo that has missed more asks for it.
+_TAIL = 16
+_NOT_ANSWERED: tuple[type[Exception], ...] = (*zk.NO_ANSWER, zk.Rejected, OSError)
+
+
+class Guest:
+    """One invitation, from its acceptance to its end.
+
+    Args:
+        client: the worker's main session.
+        name: the pod's.
+        run_id: whose guest it is.
+        perform: makes the part, given what to call when there is something new to report.
+        on_end: called once, with this guest, when it is over; must return quickly.
+    """
+
+    def __init__(
+        self,
+        client: Any,
+        name: str,
+        run_id: str,
+        perform: Callable[[Callable[[], None]], Performance],
+        on_end: Callable[["Guest"], None],
+    ) -> None:
+        self.run_id = run_id
+        self._client = client
+        self._name = name
+        self._root = paths.run(run_id)
+        self._here = self._root + paths.here(name)
+        self._life = uuid.uuid4().hex[:12]
+        self._number = 0
+        self._on_end = on_end
+        self._wake: Any = queue.LightQueue()
+        self._news: Any = queue.LightQueue()
+        self._hands = eventlet.GreenPool(_HANDS)
+        self._taken: set[str] = set()
+        self._ownerless_at: float | None = None
+        self._leaving = False
+        self._threads: list[Any] = []
+        self._part = perform(self._changed)
+
+    def start(self) -> None:
+        self._client.add_listener(self._on_state)
+        self._threads = [eventlet.spawn(self._serve), eventlet.spawn(self._tell)]
+        self._changed()
+
+    def stop(self) -> None:
+        """End the part and its session, and listen no more. Returns within a few seconds."""
+        self._client.remove_listener(self._on_state)
+        for thread in [*self._threads, *self._hands.coroutines_running]:
+            eventlet.kill(thread)
+        self._part.close()
+        self._client.delete_async(self._here)  # whoever still looks sees that we have left
+
+    def _on_state(self, state: str) -> None:
+        if state == "CONNECTED":
+            self._wake.put(None)
+            self._news.put(None)
+
+    # -- reporting --
+
+    def _changed(self) -> None:
+        self._news.put(None)
+
+    def _report(self) -> Report:
+        self._number += 1
+        tail, first = self._part.log[-_TAIL:], max(0, len(self._part.log) - _TAIL)
+        state = self._part.state()
+        return Report(
+            life=self._life,
+            machine=this_machine(),
+            number=self._number,
+            first=first,
+            log=tuple(tail),
+            **state,
+        )
+
+    def _tell(self) -> None:
+        """Say what is new; several changes in a row are told as one."""
+        while True:
+            self._news.get()
+            while not self._news.empty():
+                self._news.get()
+            try:
+                words = self._report().to_bytes()
+                zk.check_size(words, "a guest's report")  # or it would cost the worker its connection
+                put_ephemeral(self._client, self._here, words)
+            except NoNodeError:
+                log.info("%s is over: nobody to report to", self._root)
+            except Refused as error:
+                log.error("%s: %s", self._here, error)
+            except zk.NO_ANSWER as error:
+                log.info("%s: not reported yet: %r", self._here, error)
+                eventlet.sleep(zk.jittered(_STEP_S))
+                self._news.put(None)
+
+    # -- serving --
+
+    def _serve(self) -> None:
+        while not self._leaving and not self._forsaken():
+            try:
+                if self._client.connected:
+                    self._look()
+            except NoNodeError:
+                break  # the run is over
+            except zk.NO_ANSWER as error:
+                log.info("%s: %r; looking again", self._root, error)
+            with suppress(queue.Empty):
+                pause_s = _RECHECK_S if self._ownerless_at is None else OWNERLESS_S / 4
+                self._wake.get(timeout=zk.jittered(pause_s))
+        log.info("%s: no longer a guest of %s", self._name, self.run_id)
+        self._on_end(self)
+
+    def _forsaken(self) -> bool:
+        return self._ownerless_at is not None and time.monotonic() - self._ownerless_at > OWNERLESS_S
+
+    def _look(self) -> None:
+        """Take what is new in the mailbox. Raises NoNodeError if there is none any more."""
+        deadline = zk.Deadline(_STEP_S)
+        owner = self._client.exists_async(self._root + paths.OWNER, watch=self._wake.put)
+        asked = self._client.get_children_async(self._root + paths.asks(self._name), watch=self._wake.put)
+        waiting = set(zk.wait(asked, deadline))
+        if zk.wait(owner, deadline) is not None:
+            self._ownerless_at = None
+        elif self._ownerless_at is None:
+            self._ownerless_at = time.monotonic()
+        self._taken &= waiting
+        for ask_id in sorted(waiting - self._taken):
+            self._taken.add(ask_id)
+            self._hands.spawn_n(self._take, ask_id)
+
+    def _take(self, ask_id: str) -> None:
+        path = f"{self._root}{paths.asks(self._name)}/{ask_id}"
+        try:
+            found = zk.get(self._client, path, zk.Deadline(_STEP_S))
+        except zk.NO_ANSWER as error:
+            log.info("%s: %r; looking again", path, error)
+            self._taken.discard(ask_id)
+            self._wake.put(None)
+            return
+        if found is not None and found[1].version == 0:  # else nobody waits any more, or it is answered
+            self._reply(path, self._answer(found[0]))
+
+    def _answer(self, data: bytes) -> Answer:
+        try:
+            ask = Ask.from_bytes(data)
+            if ask.life != self._life:
+                message = f"{self._name} has been restarted since: what it was asked is unknown to it"
+                raise InDoubt(message)
+            answer = self._part.answer(ask)
+        except LessonError as error:
+            return Answer.of_error(error)
+        except _NOT_ANSWERED as error:
+            return Answer.of_error(InDoubt(f"{self._name} can't tell: {error!r}"))
+        if ask.do == "leave":
+            self._leaving = True
+        # What the asker sees of us is never older than our answer; a log entry may have been made by it.
+        return answer.model_copy(update={"report": self._report()}) if ask.changes_something else answer
+
+    def _reply(self, path: str, answer: Answer) -> None:
+        """Put the answer in the ask's place, once."""
+        words, deadline = answer.to_bytes(), zk.Deadline(_REPLY_S)
+        while not deadline.passed:
+            try:
+                zk.check_size(words, "an answer")
+                zk.wait(self._client.set_async(path, words, version=0), deadline)
+                break
+            except (BadVersionError, NoNodeError):
+                break  # our own try, answered too late; or nobody waits any more
+            except Refused as error:
+                words = Answer.of_error(error).to_bytes()
+            except zk.NO_ANSWER as error:
+                log.info("%s: not answered yet: %r", path, error)
+                zk.wait_connected(self._client, deadline)
+        if self._leaving:
+            self._wake.put(None)
+
+
+def decline(client: Any, name: str, run_id: str, why: str) -> None:
+    """Say that this worker can't take part. Raises one of zk.NO_ANSWER, or NoNodeError: the run is over."""
+    said = Report(life="declined", machine=this_machine(), declined=why)
+    put_ephemeral(client, paths.run(run_id) + paths.here(name), said.to_bytes())

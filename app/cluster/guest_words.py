@@ -1,0 +1,166 @@
+"""What a demo and its guests say to each other, as znodes: parsed, never trusted.
+
+Under ``/demos/<run>/cast/<pod>`` a demo puts an Ask for the worker; an Answer takes its place. What changes
+by itself the worker tells in its Report, which the demo watches.
+"""
+
+import socket
+from pathlib import Path
+from typing import Literal, Self, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
+
+from app import errors
+from app.consistency.epoch import Epoch
+from app.errors import InDoubt, LessonError, NotUnderstood
+
+_NAME = r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}$"
+_SHA256 = r"^[0-9a-f]{64}$"
+
+Order = Literal["start", "cut", "slow", "heal", "crash", "restart", "leave"]
+Question = Literal["submit", "read", "load", "silent", "log"]
+
+
+class _Words(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, ser_json_bytes="base64", val_json_bytes="base64")
+
+    def to_bytes(self) -> bytes:
+        return self.model_dump_json(exclude_defaults=True).encode()
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Self:
+        """Raises NotUnderstood."""
+        try:
+            return cls.model_validate_json(data)
+        except ValidationError as error:
+            message = f"{data[:60]!r} is no {cls.__name__.lower()} ({error.error_count()} faults)"
+            raise NotUnderstood(message) from error
+
+
+class Part(_Words):
+    """What a guest is to play.
+
+    Attributes:
+        kind: a copy of the configuration, a member of the pair, or the host of replica ``index``.
+        session_timeout_s: its second session's.
+        ack_timeout_s: a member's patience, when it leads.
+        refresh_s: the period of a copy's safety net.
+    """
+
+    kind: Literal["config", "member", "host"]
+    index: int = Field(1, ge=1, le=100)
+    session_timeout_s: float = Field(2.0, ge=0.5, le=60)
+    ack_timeout_s: float = Field(2.0, ge=0.1, le=600)
+    refresh_s: float = Field(30.0, ge=0.1, le=600)
+
+
+class Ask(_Words):
+    """An order or a question.
+
+    Attributes:
+        life: whom it is for: a worker that was restarted meanwhile is another.
+        primary: which of the primaries that this member has been, as its reports number them.
+        since: the first entry of the log that is wanted.
+    """
+
+    life: str
+    do: Order | Question
+    part: Part | None = None
+    delay_s: float = Field(0.0, ge=0, le=60)
+    primary: int = 0
+    job_id: str = Field("none", pattern=_NAME)
+    digest: str = Field("0" * 64, pattern=_SHA256)
+    payload: bytes = b""
+    since: int = Field(0, ge=0)
+
+    @property
+    def changes_something(self) -> bool:
+        return self.do == "submit" or self.do in get_args(Order)
+
+
+class Entry(_Words):
+    """What has happened in a guest, for the checker and the screen: a value applied, or a step taken."""
+
+    at_ns: int
+    mzxid: int = -1
+    value: dict[str, JsonValue] | None = None
+    step: str = ""
+    job_id: str = ""
+
+
+class Leads(_Words):
+    """The primary that a member is: which one, in which epoch, and who backs it up."""
+
+    id: int
+    number: int
+    name: str | None = None
+    backup: str | None = None
+
+    def epoch(self) -> Epoch:
+        return Epoch(self.number, self.name, None, self.backup)
+
+
+class Report(_Words):
+    """What a worker says of its part, again whenever it changes.
+
+    Attributes:
+        life: another one after every restart of the worker.
+        machine: whose monotonic clock the times are of.
+        number: grows with every report of one life.
+        declined: why it doesn't take part, if it doesn't.
+        session, connected: of its second session.
+        copy_mzxid, copy_value, applied_ns, rejected: a configuration copy's.
+        leads, backs_up: a member's: the primary it is, the number of the epoch in which it is the backup.
+        first, log: the last entries of the log, and which number the first of them has.
+    """
+
+    life: str
+    machine: str
+    number: int = 0
+    declined: str | None = None
+    session: int | None = None
+    connected: bool = False
+    copy_mzxid: int = -1
+    copy_value: dict[str, JsonValue] | None = None
+    applied_ns: int = 0
+    rejected: str | None = None
+    leads: Leads | None = None
+    backs_up: int | None = None
+    first: int = 0
+    log: tuple[Entry, ...] = ()
+
+
+class Answer(_Words):
+    """What became of an ask; an ending that isn't a result crosses as its type's name and its message.
+
+    Attributes:
+        report: after what changes something, how things are now.
+    """
+
+    error: str | None = None
+    message: str = ""
+    report: Report | None = None
+    payload: bytes | None = None
+    silent_s: float = 0.0
+    log: tuple[Entry, ...] = ()
+
+    @classmethod
+    def of_error(cls, error: LessonError) -> "Answer":
+        return cls(error=type(error).__name__, message=str(error))
+
+    def checked(self, ask_again: str) -> "Answer":
+        """Itself if it is a result; else raises the same ending here."""
+        if self.error is None:
+            return self
+        kind = getattr(errors, self.error, None)
+        if isinstance(kind, type) and issubclass(kind, LessonError) and not issubclass(kind, InDoubt):
+            raise kind(self.message)
+        raise InDoubt(self.message, ask_again=ask_again)
+
+
+def this_machine() -> str:
+    """Tells whether two processes share a monotonic clock: it counts from one kernel's start."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return socket.gethostname()  # not Linux

@@ -1,0 +1,172 @@
+"""``demo_easy_eventual.py --live KEY=VALUE``: the one thing that touches the live configuration.
+
+It publishes as any publisher does, then watches what each live worker says of itself until all have applied
+the new value. What is measured is when a worker *says* so: it announces what it has applied a moment later,
+on purpose, so that the news doesn't compete with the value on its way to the other copies.
+"""
+
+import logging
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from typing import Any
+
+from eventlet import queue
+from kazoo.exceptions import NoNodeError
+from pydantic import JsonValue
+
+from app import paths, zk
+from app.checker.history import History
+from app.checker.verdict import Verdict
+from app.consistency.eventual import Parameters, publish
+from app.demo.casting import live_workers, told_by
+from app.demo.options import Options
+from app.demo.recording import NOT_A_RESULT
+from app.demo.story import Story
+from app.demo.telling import INTERRUPTED, UNREACHABLE, USAGE, Interrupted, tell
+from app.errors import BadSettingError, NotUnderstood, Refused, Unreachable
+from app.settings import Settings
+
+log = logging.getLogger(__name__)
+
+GUARANTEE = "eventual convergence of the live workers"
+CONVERGE_S = 10.0
+_STEP_S = 3.0
+_SESSION_S = 10.0
+
+
+class LivePublication:
+    """One publication to the live workers, and what came of it.
+
+    Args:
+        demo, program: names, for the messages.
+        setting: key and value.
+    """
+
+    def __init__(
+        self,
+        demo: str,
+        program: str,
+        setting: tuple[str, JsonValue],
+        options: Options,
+        settings: Settings,
+        story: Story,
+    ) -> None:
+        self._demo = demo
+        self._program = program
+        self._key, self._value = setting
+        self._options = options
+        self._hosts = settings.zk_hosts
+        self._story = story
+        self.silent_s = 0.0  # every step has a deadline of its own
+        self.ending = False
+
+    def run(self) -> int:
+        try:
+            with ExitStack() as closing:
+                try:
+                    return self._publish(closing)
+                finally:
+                    self.ending = True
+        except Interrupted:
+            self._story.say("interrupted: what was published stays")
+            return INTERRUPTED
+        except Unreachable as error:
+            return self._complain(error, UNREACHABLE)
+        except (BadSettingError, NotUnderstood, Refused) as error:
+            return self._complain(error, USAGE)
+        except NOT_A_RESULT as error:
+            return self._tell(Verdict("in doubt", str(error) or repr(error)), {})
+
+    def _complain(self, error: Exception, status: int) -> int:
+        print(f"{self._program}: --live: {error}", file=sys.stderr)  # noqa: T201 (nothing to tell a story of)
+        return status
+
+    def _publish(self, closing: ExitStack) -> int:
+        client = zk.connect(self._hosts, session_timeout_s=_SESSION_S)
+        closing.callback(zk.disconnect, client)
+        pods = list(live_workers(client))
+        if not pods:
+            message = "no live worker listens: `make lab` starts five; nothing was written"
+            raise BadSettingError(message)
+        began = time.monotonic()
+        published = publish(client, {self._key: self._value})
+        answered_ms = (time.monotonic() - began) * 1000
+        self._story.act(f"{self._key}={self._value} for {len(pods)} live workers")
+        self._story.say(
+            f"published as zxid {published.mzxid:#x}; its publisher knows after {answered_ms:.1f} ms"
+        )
+        self._story.look_with(f"zkCli.sh get {paths.CONFIG}")
+        if self._key not in Parameters.model_fields:
+            self._story.say(f"no worker knows the key {self._key!r}: it is kept, and means nothing to them")
+        lags_ms = self._await(client, pods, published.mzxid, began)
+        self._show(pods, lags_ms)
+        return self._tell(self._judge(pods, lags_ms, published.mzxid), lags_ms, pods)
+
+    def _await(self, client: Any, pods: list[str], mzxid: int, began: float) -> dict[str, float]:
+        """Milliseconds from the call until each worker said that it has applied it, of those who did."""
+        lags_ms: dict[str, float] = {}
+        deadline = zk.Deadline(CONVERGE_S)
+        changed: Any = queue.LightQueue()
+        client.add_listener(changed.put)  # a watch may be lost with the connection
+        try:
+            while True:
+                awaited = [pod for pod in pods if pod not in lags_ms]
+                for pod, version in self._versions(client, awaited, changed).items():
+                    if version >= mzxid:
+                        lags_ms[pod] = (time.monotonic() - began) * 1000
+                if len(lags_ms) == len(pods):
+                    break
+                changed.get(timeout=deadline.left_s)
+        except queue.Empty:
+            log.info("not all within %g s", CONVERGE_S)
+        finally:
+            client.remove_listener(changed.put)
+        return lags_ms
+
+    def _versions(self, client: Any, pods: list[str], changed: Any) -> dict[str, int]:
+        """Which version each of these says that it has applied, of those who say so. Leaves watches."""
+        deadline, versions = zk.Deadline(_STEP_S), {}
+        for pod in pods:
+            client.exists_async(paths.node(pod), watch=changed.put)  # also for one that may come back
+        asked = [(pod, client.get_async(paths.node(pod))) for pod in pods]
+        for pod, result in asked:
+            try:
+                told = told_by(zk.wait(result, deadline)[0]) or {}
+            except NoNodeError:
+                continue
+            except zk.NO_ANSWER as error:
+                log.info("%s: %r; again on reconnect", pod, error)
+                continue
+            if isinstance(version := told.get("config_version"), int):
+                versions[pod] = version
+        return versions
+
+    def _show(self, pods: list[str], lags_ms: dict[str, float]) -> None:
+        rows = [(pod, f"{lags_ms[pod]:.0f} ms" if pod in lags_ms else "not yet") for pod in pods]
+        self._story.table(("worker", "says so after"), rows)
+        self._story.say(
+            "measured: from the call until its /nodes entry tells the new version; a worker applies it in "
+            "milliseconds, and tells it about 50 ms later, on purpose"
+        )
+
+    def _judge(self, pods: list[str], lags_ms: dict[str, float], mzxid: int) -> Verdict:
+        missing = [pod for pod in pods if pod not in lags_ms]
+        if missing:
+            late = f"{', '.join(missing)} did not say within {CONVERGE_S:g} s that zxid {mzxid:#x} is applied"
+            return Verdict("in doubt", late)
+        last = f"all {len(pods)} live workers have applied {self._key}={self._value} (zxid {mzxid:#x})"
+        return Verdict("held", f"{last}; the last said so after {max(lags_ms.values()):.0f} ms")
+
+    def _tell(self, verdict: Verdict, lags_ms: dict[str, float], pods: Sequence[str] = ()) -> int:
+        rounded = {pod: round(lag_ms, 1) for pod, lag_ms in lags_ms.items()}
+        return tell(
+            self._story,
+            self._options,
+            (self._demo, GUARANTEE),
+            (verdict, None),
+            History(),
+            pods,
+            lags_ms=rounded,
+        )

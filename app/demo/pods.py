@@ -1,0 +1,161 @@
+"""A participant whose body is a pod: a guest in a live worker, told what to do through its mailbox."""
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import eventlet
+
+from app import zk
+from app.checker.history import Recorder
+from app.cluster.guest_words import Entry, Part, Report
+from app.demo.mailbox import Mailbox
+from app.demo.participants import Participant
+from app.demo.remote import Remote, RemoteConfig, RemoteHost, RemoteMember
+from app.errors import InDoubt, LessonError
+
+log = logging.getLogger(__name__)
+
+# The run is over: whoever doesn't hear "leave" in time leaves by itself, since the run's root is gone.
+_FAREWELL_S = 4.0
+# A worker that has just returned may still be taking the place of its former self.
+_AGAIN_S = 1.0
+
+Heard = Callable[[Entry, int], None]
+
+
+class Pod:
+    """A participant's body in another process.
+
+    Args:
+        mailbox: the pod's.
+        hosts, chroot: the servers, and the run's root, for sessions that reach its replica.
+        part: what it is to play.
+        heard: called with each entry of its log, and when that was by our clock (ns).
+        changed: called when something that it says of itself has changed; must return quickly.
+    """
+
+    def __init__(
+        self, mailbox: Mailbox, hosts: str, chroot: str, part: Part, heard: Heard, changed: Callable[[], None]
+    ) -> None:
+        self._mailbox = mailbox
+        self.hosts = hosts
+        self._chroot = chroot
+        self._part = part
+        self._heard = heard
+        self._changed = changed
+        self._life: str | None = None
+        self._plays = False
+        self._return: Any = None
+        self._role: Remote = _seen_from_afar(mailbox, part)
+        self.roles: list[Any] = [self._role]
+        # Set by whoever keeps the state: called when the pod is lost, and when it plays again.
+        # The latter with whether its memory is new: else it has only been out of reach, as it was.
+        self.on_lost: Callable[[], None] = lambda: None
+        self.on_return: Callable[[bool], None] = lambda fresh: None
+
+    @property
+    def connected(self) -> bool:
+        return self._mailbox.report is not None and self._mailbox.report.connected
+
+    @property
+    def session(self) -> int | None:
+        return self._mailbox.report.session if self._mailbox.report is not None else None
+
+    def start(self) -> None:
+        """Give it its part. Raises Unreachable, or InDoubt if it is silent."""
+        report = self._mailbox.report
+        if report is None:
+            message = f"{self._mailbox.pod} is gone before it could take its part"
+            raise InDoubt(message)
+        self._life = report.life
+        self._mailbox.on_entry = self._heard
+        self._mailbox.on_report = self._hear
+        self._mailbox.order("start", part=self._part)
+        self._plays = True
+
+    def connect(self) -> Any:
+        """A session that reaches what the pod hosts: on no link, for only its host's death is a fault."""
+        return zk.connect(self.hosts, chroot=self._chroot, session_timeout_s=self._part.session_timeout_s)
+
+    def cut(self) -> None:
+        self._mailbox.order("cut")
+
+    def slow(self, delay_s: float) -> None:
+        self._mailbox.order("slow", delay_s=delay_s)
+
+    def heal(self) -> None:
+        self._mailbox.order("heal")
+
+    def crash(self) -> None:
+        self._mailbox.order("crash")
+
+    def restart(self) -> None:
+        self._mailbox.order("restart")
+
+    def close(self) -> None:
+        """Send it home."""
+        if self._return is not None:
+            self._return.kill()
+        self._mailbox.on_report = lambda report: None
+        try:
+            self._mailbox.ask("leave", _FAREWELL_S)
+        except LessonError as error:
+            log.info("%s was not told to leave: %s", self._mailbox.pod, error)
+
+    def _hear(self, report: Report | None) -> None:
+        self._role.hear(report)
+        if report is None:
+            self.on_lost()
+        elif report.life != self._life:
+            self._life, self._plays = report.life, False
+            self.on_lost()
+            self._welcome(report.life)
+        elif self._plays:
+            self.on_return(False)
+        self._changed()
+
+    def _welcome(self, life: str) -> None:
+        if self._return is not None:
+            self._return.kill()
+        self._return = eventlet.spawn(self._come_back, life)
+
+    def _come_back(self, life: str) -> None:
+        """Its worker has died and returned: it plays its part again, from its disk."""
+        while self._life == life:
+            try:
+                self._mailbox.order("start", part=self._part)
+            except LessonError as error:
+                log.info("%s is back, but doesn't play yet: %s", self._mailbox.pod, error)
+                eventlet.sleep(_AGAIN_S)
+            else:
+                self._plays = True
+                self.on_return(True)
+                self._changed()
+                return
+
+
+def _seen_from_afar(mailbox: Mailbox, part: Part) -> Remote:
+    if part.kind == "config":
+        return RemoteConfig(mailbox)
+    if part.kind == "member":
+        return RemoteMember(mailbox, part.ack_timeout_s)
+    return RemoteHost()
+
+
+def played_by(body: Pod, name: str, recorder: Recorder, say: Callable[[str], None]) -> Participant:
+    """The participant that this pod is; its real death, and its return, are written down and said."""
+    participant = Participant(name, body, recorder)
+
+    def lost() -> None:
+        if participant.state != "gone":
+            participant.lost()
+            say(f"({name} is gone: its pod has died, or lost its session)")
+
+    def returned(fresh: bool) -> None:
+        if participant.state == "gone":
+            participant.returned(fresh=fresh)
+            say(f"({name} is back)")
+
+    body.on_lost, body.on_return = lost, returned
+    return participant
