@@ -48,7 +48,8 @@ def main() -> int:
         return USAGE
 
     eventlet.spawn(_stop_on_signal, worker)
-    eventlet.spawn(serve, listener, site(worker, events))
+    # Without its HTTP a worker is no use to anybody: it ends, and whoever runs it starts another.
+    eventlet.spawn(serve, listener, site(worker, events)).link(lambda thread: worker.stop())
     worker.run()
     worker.label.settle(_FAREWELL_S)
     return 0

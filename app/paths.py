@@ -4,6 +4,7 @@ A demo's run lives under ``/demos/<run>`` (as its client's chroot), where all th
 """
 
 import re
+from collections.abc import Iterable
 
 CONFIG = "/config/mapreduce_params"
 NODES = "/nodes"
@@ -15,6 +16,7 @@ JOBS = "/jobs"
 BOARD = "/board"
 DEMOS = "/demos"
 OWNER = "/owner"
+CAST = "/cast"
 
 # Created by whoever comes first and never deleted: a ChildrenWatch on a missing path ends for ever.
 ROOTS = (NODES, ELECTION, HOSTS, OBJECTS, JOBS, BOARD)
@@ -29,6 +31,11 @@ def checked(name: str) -> str:
         message = f"{name!r} can't be a name here: letters, digits, '_', '-' and '.', 1 to 100 of them"
         raise ValueError(message)
     return name
+
+
+def usable(names: Iterable[str]) -> list[str]:
+    """Those of a znode's children that we could have made: what else stands there is left alone."""
+    return [name for name in names if _NAME.fullmatch(name)]
 
 
 def node(pod: str) -> str:
@@ -74,11 +81,6 @@ def plan(job_id: str) -> str:
     return f"{job(job_id)}/plan"
 
 
-def damaged(job_id: str) -> str:
-    """A worker's word that a file which its tasks read is not what the plan says."""
-    return f"{job(job_id)}/damaged"
-
-
 def phase(job_id: str, name: str) -> str:
     return f"{job(job_id)}/{checked(name)}"
 
@@ -111,3 +113,22 @@ def matrix(job_id: str) -> str:
 def run(run_id: str) -> str:
     """A demo run's own root."""
     return f"{DEMOS}/{checked(run_id)}"
+
+
+def cast(pod: str) -> str:
+    """In a run's root: this worker is invited to take part; below it is its mailbox."""
+    return f"{CAST}/{checked(pod)}"
+
+
+def here(pod: str) -> str:
+    """Ephemeral, of the worker's own session: it has come, and this is what it says of its part."""
+    return f"{cast(pod)}/here"
+
+
+def asks(pod: str) -> str:
+    return f"{cast(pod)}/asks"
+
+
+def ask(pod: str, ask_id: str) -> str:
+    """One order or question; the answer takes its place."""
+    return f"{asks(pod)}/{checked(ask_id)}"

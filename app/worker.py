@@ -42,6 +42,8 @@ _STEP_S = 5.0
 _LAST_ORDERS_S = 1.0
 # What a job does is told to the others only if it lasts: most are over before anybody could look.
 _DOING_AFTER_S = 0.5
+# Copies of uploads that nobody needs any more wait for this at most; an idle disk costs no request.
+_SWEEP_S = 60.0
 # What may pass by itself.
 _NOT_NOW: tuple[type[Exception], ...] = (*zk.NO_ANSWER, LessonError, OSError)
 
@@ -113,7 +115,8 @@ class Worker:
     @property
     def master(self) -> Master | None:
         """The master that this worker is, while it is."""
-        return self.life.master if self.life and not self.stopping else None
+        life = self.life
+        return life.master if life and life.member.primary and not self.stopping else None
 
     @property
     def ready(self) -> bool:
@@ -140,6 +143,7 @@ class Life:
         # Ended in the opposite order: who leads hands over first, and a demo's guests wait for nothing.
         self._roles = (self.guests, self.nodes, self.config, self.slot, self.crew, self.member)
         self._started: list[Any] = []
+        self._sweeper: Any = None
         self._live: frozenset[str] = frozenset()
         self.master: Master | None = None
 
@@ -152,11 +156,13 @@ class Life:
         for role in self._roles:
             role.start()
             self._started.append(role)
-        eventlet.spawn(self._sweep_disk)
+        self._sweeper = eventlet.spawn(self._sweep_disk)
 
     def stop(self) -> None:
         """Stop acting. The session, and what it holds, is the caller's to end."""
         self.client.remove_listener(self._on_state)
+        if self._sweeper is not None:
+            self._sweeper.kill()
         for role in reversed(self._started):
             role.stop()
         if self.master is not None:
@@ -171,7 +177,7 @@ class Life:
 
     @property
     def role(self) -> str:
-        if self.master is not None:
+        if self.master is not None and self.member.primary is not None:
             return "master"
         return "backup" if self.member.backup is not None else "worker"
 
@@ -225,8 +231,12 @@ class Life:
             self._silent_since = time.monotonic()
 
     def _changed(self) -> None:
-        """A role has been taken or lost, perhaps."""
-        primary = self.member.primary
+        """A role has been taken or lost, perhaps.
+
+        While the connection is away the master is kept and not asked: if nobody takes over meanwhile, it goes
+        on with the uploads and jobs that it has in hand.
+        """
+        primary = self.member.term
         if self.master is not None and self.master.primary is not primary:
             self.master.stop()
             self.master = None
@@ -235,7 +245,7 @@ class Life:
             self.master = self._new_master(primary)
             self.master.start()
             log.info("%s leads in epoch %d", self._worker.name, primary.epoch.number)
-        self._worker.label.set(leads=self.master is not None)
+        self._worker.label.set(leads=self.member.primary is not None)
         self.config.announce()
         self._worker.on_event("cluster", None)
 
@@ -279,8 +289,14 @@ class Life:
         eventlet.spawn(self._drop_copies, [job_id])
 
     def _sweep_disk(self) -> None:
-        """What ended while we were away."""
-        self._drop_copies(sorted(tpool.execute(self._worker.disk.kept)))
+        """What has ended while we were away, or without our hearing of it."""
+        while True:
+            try:
+                self._drop_copies(sorted(tpool.execute(self._worker.disk.kept)))
+                tpool.execute(self._worker.disk.drop_abandoned)
+            except OSError as error:
+                log.warning("the disk is not swept: %s", error)
+            eventlet.sleep(zk.jittered(_SWEEP_S))
 
     def _drop_copies(self, job_ids: list[str]) -> None:
         for job_id in job_ids:

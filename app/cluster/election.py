@@ -175,6 +175,10 @@ class Candidate:
                     log.info("%s: the line has moved on: %r", self._name, error)
                 except zk.NO_ANSWER as error:
                     log.info("%s: %r; again on reconnect", self._name, error)
+                except Exception:
+                    # Whoever sits first and does nothing would keep everybody else from leading.
+                    again_s = _TROUBLE_S
+                    log.exception("%s: can't take its part now", self._name)
             else:
                 self._roles.pause()
             with suppress(queue.Empty):

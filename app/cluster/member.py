@@ -67,6 +67,11 @@ class Member:
         return self._primary if self._acting else None
 
     @property
+    def term(self) -> Primary | None:
+        """The primary that this member is until it is deposed; while its connection is away, too."""
+        return self._primary
+
+    @property
     def backup(self) -> Backup | None:
         """The backup that this member is, while it is."""
         return self._backup

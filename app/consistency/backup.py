@@ -58,7 +58,7 @@ class Backup:
     def replicate(self, children: list[str]) -> None:
         """Copy and acknowledge what is new among the ids in ``children``; returns before that is done."""
         self._seen.intersection_update(children)
-        for job_id in children:
+        for job_id in paths.usable(children):
             if job_id not in self._seen:
                 self._seen.add(job_id)
                 self._copiers.spawn_n(self._copy, job_id)
@@ -75,7 +75,7 @@ class Backup:
         """
         deadline = zk.Deadline(STEP_S)
         zk.wait(self._client.sync_async(paths.JOBS), deadline)
-        for job_id in zk.wait(self._client.get_children_async(paths.JOBS), deadline):
+        for job_id in paths.usable(zk.wait(self._client.get_children_async(paths.JOBS), deadline)):
             try:
                 with self._disk.turns.of(job_id):
                     self._keep(job_id, zk.Deadline(STEP_S))

@@ -175,7 +175,7 @@ class Primary:
     def _unfinished(self) -> list[str]:
         """Every transaction but those whose payload has been used: of a long history, a few."""
         zk.wait(self._client.sync_async(paths.JOBS), zk.Deadline(STEP_S))
-        job_ids = zk.wait(self._client.get_children_async(paths.JOBS), zk.Deadline(STEP_S))
+        job_ids = paths.usable(zk.wait(self._client.get_children_async(paths.JOBS), zk.Deadline(STEP_S)))
         # All asked at once: one after the other, a thousand of them would take a second.
         asked = [(job_id, self._client.exists_async(paths.result(job_id))) for job_id in job_ids]
         deadline = zk.Deadline(2 * STEP_S)

@@ -52,7 +52,7 @@ def forget_old(client: Any, epoch: Epoch) -> int:
     Raises zk.Rejected (another leads now) or one of zk.NO_ANSWER.
     """
     deadline = zk.Deadline(STEP_S)
-    job_ids = zk.wait(client.get_children_async(paths.JOBS), deadline)
+    job_ids = paths.usable(zk.wait(client.get_children_async(paths.JOBS), deadline))
     if len(job_ids) <= KEEP_LAST:
         return 0
     stats = [(job_id, client.exists_async(paths.outcome(job_id))) for job_id in job_ids]

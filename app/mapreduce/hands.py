@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import eventlet
-from eventlet import queue, tpool
-from kazoo.exceptions import NodeExistsError, NoNodeError
+from eventlet import queue
+from kazoo.exceptions import NoNodeError
 
 from app import jobs, paths, zk
 from app.errors import InDoubt, NotUnderstood, Refused
@@ -28,6 +28,7 @@ from app.mapreduce import volume
 from app.mapreduce.matrix import Matrix
 from app.mapreduce.records import Attempt, Done, Manifest, Offer, Plan
 from app.mapreduce.tasks import MOST_MISSES, claimed, given_up, raised, shares
+from app.mapreduce.threads import in_thread
 from app.mapreduce.volume import Damaged, Volume
 
 log = logging.getLogger(__name__)
@@ -122,6 +123,9 @@ class Hands:
                 self._seen, self._careful, again_s = None, True, _BREATH_S
             except (NotUnderstood, KeyError) as error:
                 log.error("%s: %s left alone: %s", self._name, self._job_id, error)
+            except Exception:
+                # Somebody else may do better; we look again with the next offer.
+                log.exception("%s: %s left alone", self._name, self._job_id)
             with suppress(queue.Empty):
                 self._wake.get(timeout=zk.jittered(again_s))
                 while self._wake.qsize():
@@ -195,9 +199,11 @@ class Hands:
         with self._holding(offer.phase, index):
             while (reason := given_up(claim.attempt)) is None:
                 try:
-                    done = tpool.execute(self._compute, offer, claim, given)
+                    done = in_thread(self._compute, offer, claim, given)
                 except Damaged as error:
-                    self._report_damage(offer, claim, error)
+                    log.warning("%s: %s", self._name, error)
+                    done = Done(by=self._name, attempt=claim.attempt.number, damaged=offer.input)
+                    self._store(offer.phase, claim, done)
                     return True
                 except Exception as error:
                     # A job is a student's own code: whatever it raises is its result.
@@ -282,18 +288,6 @@ class Hands:
         zk.commit(noting, zk.Deadline(_STEP_S))
         return Claim(claim.index, attempt, claim.version + 1)
 
-    def _report_damage(self, offer: Offer, claim: Claim, error: Damaged) -> None:
-        """Let go of the task, and have the master put its input right."""
-        log.warning("%s: %s", self._name, error)
-        with suppress(NodeExistsError):
-            path = paths.damaged(self._job_id)
-            zk.wait(self._client.create_async(path, offer.input.encode()), zk.Deadline(_STEP_S))
-        releasing = self._client.transaction()
-        releasing.check(paths.task(self._job_id, offer.phase, claim.index), claim.version)
-        releasing.delete(paths.lock(self._job_id, offer.phase, claim.index))
-        with suppress(zk.Rejected):
-            zk.commit(releasing, zk.Deadline(_STEP_S))
-
 
 class Crew:
     """Watches the board, and puts hands to every job on it.
@@ -345,7 +339,7 @@ class Crew:
             try:
                 if self._client.connected:
                     asked = self._client.get_children_async(paths.BOARD, watch=self._wake.put)
-                    self._put_to_work(zk.wait(asked, zk.Deadline(_STEP_S)))
+                    self._put_to_work(paths.usable(zk.wait(asked, zk.Deadline(_STEP_S))))
             except zk.NO_ANSWER as error:
                 log.info("%s: the board: %r", self._name, error)
                 again_s = zk.jittered(_BREATH_S)

@@ -6,9 +6,9 @@ end, whoever leads. A new master reads what there is and goes on.
 """
 
 import logging
+import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +21,11 @@ from app.consistency.disk import Turns
 from app.consistency.primary_backup import Primary
 from app.consistency.records import read_outcome
 from app.errors import Fenced, NotUnderstood, Refused
-from app.jobs.job import Split, Unusable
+from app.jobs.job import Split
 from app.mapreduce import volume
 from app.mapreduce.records import Manifest, Result
 from app.mapreduce.runner import Progress, Runner, cut
+from app.mapreduce.threads import in_thread
 from app.mapreduce.uploads import Spool, UploadDisk
 from app.mapreduce.volume import Volume
 
@@ -35,6 +36,7 @@ _STEP_S = 5.0
 # find its own), their files go.
 JOBS_KEPT = 10
 _NOT_NOW: tuple[type[Exception], ...] = (*zk.NO_ANSWER, OSError)
+_NOT_REMOVED: tuple[type[Exception], ...] = (*_NOT_NOW, Fenced)
 
 Prepared = tuple[int, Split, str | None]
 
@@ -78,7 +80,8 @@ class Master:
         self._chunk_size = chunk_size
         self._on_event = on_event
         self._turns = Turns()
-        self._submitting: set[str] = set()  # their files belong to them, though there is no record yet
+        self._submitted: set[str] = set()  # their files are theirs, though there may be no record yet
+        self._stopped = False
         self._book: dict[str, Progress] = {}  # the last jobs, oldest first
         self._runners: dict[str, tuple[Runner, Any]] = {}
         self._thread: Any = None
@@ -88,6 +91,7 @@ class Master:
 
     def stop(self) -> None:
         """Act no more. What is under way is in the store, for whoever comes next."""
+        self._stopped = True
         for thread in [self._thread, *(thread for _, thread in self._runners.values())]:
             eventlet.kill(thread)
         for runner, _ in self._runners.values():
@@ -120,39 +124,35 @@ class Master:
         """
         self.admit()
         manifest = Manifest(job=kind, name=name, size=spool.size, sha256=spool.sha256)
-        with self._turns.of(job_id), self._submission(job_id):
+        self._submitted.add(job_id)
+        with self._turns.of(job_id):
             known = zk.get(self._client, paths.job(job_id), zk.Deadline(_STEP_S)) is not None
             prepared = None if known else self._prepare(job_id, manifest, spool)
             try:
                 self.primary.submit(job_id, manifest.to_bytes())
+            except Fenced:
+                # What is on the shared volume under this id may be our successor's by now: it tidies up.
+                tpool.execute(self._disk.drop_strays, job_id)
+                raise
             except Refused:
                 if not known:
                     self._drop(job_id)
                 raise
             return self._begin(job_id, manifest, prepared)
 
-    @contextmanager
-    def _submission(self, job_id: str) -> Iterator[None]:
-        self._submitting.add(job_id)
-        try:
-            yield
-        finally:
-            self._submitting.discard(job_id)
-
     def _prepare(self, job_id: str, manifest: Manifest, spool: Spool) -> Prepared:
         """At once: our own copy, the shared one, and the split, which shows whether it is usable."""
         shared = self._shared.upload(job_id, manifest.sha256)
-        shared.unlink(missing_ok=True)  # a stray of an attempt that was refused
         job, chunk_size = jobs.find(manifest.job), self._chunk_size()
-        attempt = f"{self.primary.epoch.number}.first"
+        attempt = f"{self.primary.epoch.number}.{time.monotonic_ns():x}"
         source = self._disk.blob(job_id, manifest.sha256)
         try:
             self._disk.name(spool, job_id)
             cutting = (cut, job, source, self._shared, job_id, chunk_size, attempt)
             split, array = _all_of(
-                (self._disk.settle, source), (volume.copy_unchecked, source, shared), cutting
+                (self._disk.settle, source), (volume.copy_unchecked, source, shared, attempt), cutting
             )[2]
-        except (OSError, Unusable):
+        except BaseException:
             self._drop(job_id)
             raise
         return chunk_size, split, array
@@ -163,6 +163,8 @@ class Master:
         tpool.execute(self._disk.drop_strays, job_id)
 
     def _begin(self, job_id: str, manifest: Manifest, prepared: Prepared | None) -> Progress:
+        if self._stopped:
+            return Progress(job_id, manifest)  # stored; whoever leads now finds it
         progress = self._book.get(job_id)
         if progress is None:
             found = None if prepared else self.find(job_id)
@@ -199,12 +201,11 @@ class Master:
             progress.state = progress.result.state
         return progress
 
-    def output(self, progress: Progress) -> Path | None:
-        """Where a job's output is; None where there is none, or none any more."""
-        if progress.result is None or progress.result.file is None:
-            return None
-        path = self._shared.result(progress.result.file)
-        return path if path.is_file() else None
+    def output(self, result: Result) -> Path:
+        """Where a job's output is, if it is still kept. Raises KeyError if there never was one."""
+        if result.file is None:
+            raise KeyError(result.state)
+        return self._shared.result(result.file)
 
     def _run(self, progress: Progress, prepared: Prepared | None = None) -> None:
         self._book[progress.id] = progress
@@ -225,18 +226,31 @@ class Master:
             runner.run()
         except Fenced as error:
             log.info("%s: %s", runner.progress.id, error)
+            return
         finally:
             runner.close()
             self._runners.pop(runner.progress.id, None)
-        self._prune()
+        self._forget_oldest()
 
-    def _prune(self) -> None:
-        """Forget old jobs, and remove the files of results that nobody lists any more."""
-        for job_id in list(self._book)[: max(0, len(self._book) - JOBS_KEPT)]:
-            if job_id not in self._runners:
-                del self._book[job_id]
-        kept = {one.result.file for one in self._book.values() if one.result}
-        tpool.execute(_remove_others, self._shared.results, kept, set(self._runners))
+    def _forget_oldest(self) -> None:
+        """List no more than the last jobs, and remove the outputs of those that have just left the list."""
+        left = [job_id for job_id in self._book if job_id not in self._runners]
+        for job_id in left[: max(0, len(self._book) - JOBS_KEPT)]:
+            result = self._book.pop(job_id).result
+            if result is not None and result.file is not None:
+                self._remove([self._shared.result(result.file)])
+
+    def _remove(self, files: list[Path]) -> None:
+        """Remove what nobody needs: decided before, by name, and done only while we lead.
+
+        ZooKeeper can't fence a volume. A thread that is paused here removes late, but only what a master that
+        led has found to be nobody's; no name is used twice.
+        """
+        try:
+            self.primary.commit(lambda nothing_more: None, zk.Deadline(_STEP_S))
+            tpool.execute(_unlink, files)
+        except _NOT_REMOVED as error:
+            log.info("not removed now: %r", error)
 
     # -- taking over --
 
@@ -253,27 +267,35 @@ class Master:
 
     def _survey(self) -> None:
         deadline = zk.Deadline(2 * _STEP_S)
-        job_ids = zk.wait(self._client.get_children_async(paths.JOBS), deadline)
+        # Files before records: what is there now and has no record then will never have one.
+        files = tpool.execute(_files_by_job, self._shared)
+        zk.wait(self._client.sync_async(paths.JOBS), deadline)
+        job_ids = paths.usable(zk.wait(self._client.get_children_async(paths.JOBS), deadline))
         asked = [
             (job_id, *(self._client.exists_async(path(job_id)) for path in (paths.result, paths.plan)))
             for job_id in job_ids
         ]
         seen = [(job_id, zk.wait(ended, deadline), zk.wait(plan, deadline)) for job_id, ended, plan in asked]
-        last = sorted((ended.ctime, job_id) for job_id, ended, _ in seen if ended)[-JOBS_KEPT:]
+        last = [job_id for _, job_id in sorted((ended.ctime, job_id) for job_id, ended, _ in seen if ended)]
         unfinished = [job_id for job_id, ended, plan in seen if not ended or plan]
-        for job_id in [job_id for _, job_id in last] + unfinished:
-            try:
-                progress = self.find(job_id)
-            except NotUnderstood as error:
-                log.error("%s left alone: %s", job_id, error)
-                continue
-            if progress is None or progress.state in ("aborted", "undecided") or job_id in self._runners:
-                continue
+        known = last[-JOBS_KEPT:] + unfinished
+        needed = {job_id for job_id in known if self._take(job_id, job_id in unfinished)} | self._submitted
+        self._remove([path for job_id, paths_ in files.items() if job_id not in needed for path in paths_])
+
+    def _take(self, job_id: str, unfinished: bool) -> bool:
+        """List a job, and go on with it; False if its files are nobody's."""
+        try:
+            progress = self.find(job_id)
+        except NotUnderstood as error:
+            log.error("%s left alone: %s", job_id, error)
+            return True
+        if progress is None or progress.state == "aborted":
+            return False
+        if progress.state != "undecided" and job_id not in self._runners:
             self._book[job_id] = progress
-            if job_id in unfinished:
+            if unfinished:
                 self._run(progress)
-        tpool.execute(_remove_strays, self._shared, set(job_ids), self._submitting)
-        self._prune()
+        return True
 
 
 _NOTHING = Manifest(job="none", name="", size=1, sha256="0" * 64)
@@ -292,20 +314,23 @@ def _all_of(*calls: Sequence[Any]) -> list[Any]:
 def _ending(call: Sequence[Any]) -> tuple[Any, Exception | None]:
     """Its result or its error: eventlet prints what leaves a green thread, even if somebody waits for it."""
     try:
-        return tpool.execute(*call), None
-    except (OSError, Unusable) as error:
+        return in_thread(*call), None
+    except Exception as error:  # noqa: BLE001 (a student's split may raise anything; who waits raises it again)
         return None, error
 
 
-def _remove_others(folder: Path, kept: set[str | None], running: set[str]) -> None:
-    for path in folder.iterdir():
-        if path.name not in kept and path.name.partition(".")[0] not in running:
+def _files_by_job(shared: Volume) -> dict[str, list[Path]]:
+    """Everything on the shared volume, by the id of the job that it belongs to."""
+    found: dict[str, list[Path]] = {}
+    for folder in (shared.uploads, shared.jobs, shared.results):
+        for path in folder.iterdir():
+            found.setdefault(path.name.partition(".")[0], []).append(path)
+    return found
+
+
+def _unlink(files: list[Path]) -> None:
+    for path in files:
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
             path.unlink(missing_ok=True)
-
-
-def _remove_strays(shared: Volume, known: set[str], submitting: set[str]) -> None:
-    """Uploads and arrays without a record: nobody but a primary of this epoch could still publish one."""
-    for path in [*shared.uploads.iterdir(), *shared.jobs.iterdir()]:
-        job_id = path.name.partition(".")[0]
-        if job_id not in known and job_id not in submitting:
-            shared.forget(job_id)

@@ -69,6 +69,7 @@ class Done(Stored):
     size: int = 0
     crc32: int = 0
     error: str | None = None
+    damaged: str | None = None  # the input that couldn't be read: the task stays open
 
 
 class Result(Stored):

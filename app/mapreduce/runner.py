@@ -27,7 +27,8 @@ from app.jobs.job import Buffer, Job, Split, Unusable
 from app.mapreduce import volume
 from app.mapreduce.matrix import Matrix
 from app.mapreduce.records import Attempt, Done, Manifest, Offer, Plan, Result
-from app.mapreduce.tasks import offer_again
+from app.mapreduce.tasks import MOST_ERRORS, offer_again
+from app.mapreduce.threads import in_thread
 from app.mapreduce.uploads import UploadDisk, whole
 from app.mapreduce.volume import Damaged, Volume
 
@@ -43,12 +44,16 @@ _STALLED_S = 10.0
 _MOST_TROUBLE = 240
 _MOST_DISK_TROUBLE = 2
 _BREATH_S = 0.5
+# What stands beside the phases below a job.
+_RECORD = {"backup_ack", "outcome", "result", "plan"}
 _BLANK = Attempt().to_bytes()
 _TROUBLE: tuple[type[Exception], ...] = (
     OSError, Damaged, InDoubt, Refused, NotUnderstood, zk.Rejected, NoNodeError, NotEmptyError
 )  # fmt: skip
-# An input that is damaged again and again is not worth a fourth repair.
-_MOST_REPAIRS = 3
+# An input that is damaged again and again is not worth another repair. Of one damage, several may complain.
+_MOST_REPAIRS = 10
+# As often as a task's code may raise, the rest of a job's code may.
+_MOST_RAISED = MOST_ERRORS
 
 
 @dataclass(slots=True)
@@ -104,22 +109,27 @@ class Runner:
         self._chunk_size = chunk_size
         self._on_progress = on_progress
         self._prepared = prepared
+        self._failure: str | None = None
         self._fresh = prepared is not None  # nobody has worked on it before: there is nothing to read
         self._repairs = 0
+        self._complaints: list[tuple[int, str]] = []  # (task, the input that it could not read)
         self._input = ""
         self._offered: Offer | None = None  # what the board says, as far as we know
         self._made: set[str] = set()  # phases whose tasks are all there
-        self._failure: str | None = None
         self._callbacks: dict[tuple[str, int], Callable[[Any], None]] = {}
         self.progress = progress
         self._id = progress.id
-        self._job: Job = jobs.find(progress.manifest.job)
+        self._job: Job
+        try:
+            self._job = jobs.find(progress.manifest.job)
+        except KeyError as error:
+            self._failure = str(error.args[0])  # its file was there when the job was sent
         self._matrix = Matrix(client, self._id, shared)
         self.events: Any = queue.LightQueue()  # what may make a wait for tasks end
 
     def run(self) -> None:
         """To the end, whatever comes between. Raises Fenced when another leads."""
-        trouble = 0
+        trouble = raised = 0
         while True:
             try:
                 self._advance()
@@ -136,6 +146,13 @@ class Runner:
                 log.warning("%s: trouble %d: %r", self._id, trouble, error)
                 if trouble > (_MOST_DISK_TROUBLE if isinstance(error, OSError) else _MOST_TROUBLE):
                     self._failure = _plain(error)
+                self._pause()
+            except Exception as error:
+                # A job is a student's own code: whatever it raises is its result.
+                log.exception("%s: raised", self._id)
+                raised += 1
+                if raised >= _MOST_RAISED:
+                    self._failure = f"the job raised {raised} times: {type(error).__name__}: {_plain(error)}"
                 self._pause()
 
     def _pause(self) -> None:
@@ -184,7 +201,7 @@ class Runner:
         chunk_size, split, array = self._prepared
         plan = Plan(
             chunk_size=chunk_size,
-            extension=tpool.execute(self._job.check, self._source()),
+            extension=in_thread(self._job.check, self._source()),
             pieces=[(piece.offset, piece.length, piece.crc32) for piece in split.pieces],
             about=dict(split.about),
             input=array,
@@ -210,7 +227,7 @@ class Runner:
 
     def _split(self) -> tuple[int, Split, str | None]:
         chunk_size = self._chunk_size()
-        return (chunk_size, *tpool.execute(self._cut, chunk_size))
+        return (chunk_size, *in_thread(self._cut, chunk_size))
 
     def _cut(self, chunk_size: int) -> tuple[Split, str | None]:
         """In a thread: the input, put right if need be, and the array that tasks read."""
@@ -241,12 +258,12 @@ class Runner:
         self._gather(phase, range(count), done)
         offered = self._offer(plan, phase, [index for index in range(count) if index not in done])
         while len(done) < count:
-            event = self._next_event()
+            event = "complaint" if self._complaints else self._next_event()
             if isinstance(event, int):
                 self._collect(phase, self._and_more(event), done)
                 self._tell("running", phase, len(done), count)
             left = count - len(done)
-            repaired = event == "damaged" and self._repaired(plan)
+            repaired = self._repaired(plan, phase)
             if left and (repaired or event in ("nodes", None) or offer_again(left, offered)):
                 self._gather(phase, [index for index in range(count) if index not in done], done)
                 open_ = [index for index in range(count) if index not in done]
@@ -302,9 +319,13 @@ class Runner:
         got = [(index, self._client.get_async(paths.done(self._id, phase, index))) for index in wanted]
         for index, result in got:
             with suppress(NoNodeError):
-                done[index] = Done.from_bytes(zk.wait(result, deadline)[0])
-                if (reason := done[index].error) is not None:
-                    raise Failed(reason)
+                task = Done.from_bytes(zk.wait(result, deadline)[0])
+                if task.error is not None:
+                    raise Failed(task.error)
+                if task.damaged is not None:
+                    self._complaints.append((index, task.damaged))
+                else:
+                    done[index] = task
 
     def _ask(self, phase: str, index: int) -> Any:
         # The same callback each time: kazoo calls it once, however often it was left.
@@ -314,10 +335,6 @@ class Runner:
     def _on_done(self, index: int, event: Any) -> None:
         del event
         self.events.put(index)
-
-    def _on_damage(self, event: Any) -> None:
-        del event
-        self.events.put("damaged")
 
     def _offer(self, plan: Plan, phase: str, left: list[int]) -> int:
         """Put the open tasks on the board; every worker hears of it. Returns how many."""
@@ -341,11 +358,8 @@ class Runner:
                 transaction.set_data(paths.board(self._id), offer.to_bytes())
 
         self._offered = None  # until this is answered nobody knows what the board says
-        complaint = self._client.exists_async(paths.damaged(self._id), watch=self._on_damage)
         self._primary.commit(build, deadline)
         self._offered = offer
-        if zk.wait(complaint, deadline) is not None:
-            self.events.put("damaged")
         return len(left)
 
     def _last_offer(self) -> Offer | None:
@@ -362,20 +376,18 @@ class Runner:
 
     # -- a damaged input --
 
-    def _repaired(self, plan: Plan) -> bool:
-        """Put what the tasks read right. False if nobody has complained (our own clearing wakes us, too)."""
-        deadline = zk.Deadline(_STEP_S)
-        complaint = self._read(paths.damaged(self._id))
-        if complaint is None:
-            return False
-        if complaint.decode(errors="replace") == self._input:
+    def _repaired(self, plan: Plan, phase: str) -> bool:
+        """Put right what tasks could not read, and open those tasks again. False if nobody has complained."""
+        complaints, self._complaints = self._complaints, []
+        if any(damaged == self._input for _, damaged in complaints):
             self._repairs += 1
             if self._repairs > _MOST_REPAIRS:
                 raise Failed("its input on the shared volume was damaged again and again")
             log.warning("%s: %s is damaged; made anew", self._id, self._input)
-            self._input = tpool.execute(self._mend, plan)
-        self._primary.commit(lambda t: t.delete(paths.damaged(self._id)), deadline)
-        return True
+            self._input = in_thread(self._mend, plan)
+        for index, _ in complaints:
+            self._reopen(phase, index)
+        return bool(complaints)
 
     def _mend(self, plan: Plan) -> str:
         """In a thread: the input that tasks read from now on, relative to the volume."""
@@ -396,7 +408,7 @@ class Runner:
         value = None if self._matrix.create() else self._matrix.read()
         if value is None:
             made = [self._load(phase, index, task) for index, task in enumerate(done)]
-            value = tpool.execute(self._job.reduce, made, plan.about)
+            value = in_thread(self._job.reduce, made, plan.about)
             self._matrix.write(value, self._attempt())
         return value
 
@@ -440,7 +452,7 @@ class Runner:
         name = f"{self._id}.{self._attempt()}{plan.extension}"
         path = self._shared.result(name)
         try:
-            size, crc32 = tpool.execute(self._write_output, plan, given, results, path)
+            size, crc32 = in_thread(self._write_output, plan, given, results, path)
         except _ResultDamaged as damaged:
             self._reopen(damaged.phase, damaged.index)
             raise
@@ -488,11 +500,15 @@ class Runner:
     def _clean(self) -> None:
         """Remove what the job has created, but for its result; the plan last, for it tells of the rest."""
         deadline = zk.Deadline(4 * _STEP_S)
-        for phase in self._job.phases:
-            self._clean_phase(phase, deadline)
-        zk.delete_all(self._client, [paths.board(self._id), paths.damaged(self._id)], deadline)
+        with suppress(NoNodeError):
+            children = zk.wait(self._client.get_children_async(paths.job(self._id)), deadline)
+            for phase in set(children) - _RECORD:
+                self._clean_phase(phase, deadline)
+        zk.delete_all(self._client, [paths.board(self._id)], deadline)
         self._matrix.forget(deadline)
         tpool.execute(self._shared.forget, self._id)
+        if self.progress.result is not None:
+            tpool.execute(self._shared.forget_outputs, self._id, self.progress.result.file)
         tpool.execute(self._disk.forget, self._id)
         zk.delete_all(self._client, [paths.plan(self._id)], deadline)
 

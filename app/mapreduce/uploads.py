@@ -9,6 +9,7 @@ syncs them before it acknowledges, and they go when the transaction is aborted, 
 import hashlib
 import os
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,8 @@ from app.mapreduce.volume import Damaged, Volume
 _RECEIVING = ".receiving-"
 # Hashed and written by a thread at once: large enough that handing it over costs little beside.
 _BATCH_BYTES = 1 << 20
+# Longer than anybody takes from the first byte of an upload to its manifest.
+_ABANDONED_AFTER_S = 3600.0
 
 
 class Spool:
@@ -180,9 +183,16 @@ class UploadDisk(Disk):
         if not any(self.folder.glob(f"{paths.checked(job_id)}.*")):
             self._drop_blobs(job_id)
 
+    def drop_abandoned(self) -> None:
+        """Remove bytes that have had no manifest for long: their primary died before it published any."""
+        for blob in self._blobs.iterdir():
+            if blob.name[0] != "." and time.time() - blob.stat().st_mtime > _ABANDONED_AFTER_S:
+                self.drop_strays(blob.name.partition(".")[0])
+
     def kept(self) -> set[str]:
         """The ids of all jobs of which something is here."""
-        return {path.name.partition(".")[0] for path in self._blobs.iterdir() if path.name[0] != "."}
+        here = [*self._blobs.iterdir(), *self.folder.iterdir()]
+        return {path.name.partition(".")[0] for path in here if path.name[0] != "."}
 
     def restore(self, job_id: str, manifest: Manifest) -> None:
         """Put the shared copy right from our own. Raises Damaged if ours is no better, or OSError."""

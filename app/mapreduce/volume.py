@@ -65,6 +65,12 @@ class Volume:
     def result(self, name: str) -> Path:
         return self.results / paths.checked(name)
 
+    def forget_outputs(self, job_id: str, but: str | None) -> None:
+        """Remove outputs that attempts have left, ``but`` for the one that was named."""
+        for path in self.results.glob(f"{paths.checked(job_id)}.*"):
+            if path.name != but:
+                path.unlink(missing_ok=True)
+
     def forget(self, job_id: str) -> None:
         """Remove what a job has left beside its result."""
         with suppress(FileNotFoundError):
@@ -100,11 +106,18 @@ def copy(source: Path, target: Path, size: int, sha256: str) -> None:
             raise Damaged(f"{source.name} is damaged: its size or its bytes are other ones")
 
 
-def copy_unchecked(source: Path, target: Path) -> None:
-    """Copy by the kernel, synced when this returns; whoever relies on it checks it. Raises OSError."""
-    with new_file(target):
-        shutil.copyfile(source, target)
-        sync(target)
+def copy_unchecked(source: Path, target: Path, attempt: str) -> None:
+    """Copy by the kernel, synced when this returns; whoever relies on it checks it. Raises OSError.
+
+    It appears whole: two attempts at the same bytes don't disturb each other.
+    """
+    part = target.with_name(f"{target.name}.{attempt}")
+    part.unlink(missing_ok=True)
+    with new_file(part):
+        shutil.copyfile(source, part)
+        sync(part)
+        part.rename(target)
+        sync_folder(target.parent)
 
 
 def is_whole(path: Path, size: int, sha256: str) -> bool:

@@ -1,7 +1,7 @@
 """What has happened, for everybody who follows: server-sent events, one bounded queue for each listener."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any
 
@@ -32,13 +32,13 @@ class Events:
                 listener.get()
             listener.put(f"event: {kind}\ndata: {data}\n\n")
 
-    def follow(self) -> Iterator[str]:
-        """One listener's stream, until it goes away."""
+    def follow(self, still: Callable[[], bool]) -> Iterator[str]:
+        """One listener's stream, until it goes away, or ``still()`` ends: then it asks elsewhere."""
         mine: Any = queue.LightQueue()
         self._listeners.add(mine)
         try:
             yield ": welcome\n\n"
-            while True:
+            while still():
                 event = ": still here\n\n"
                 with suppress(queue.Empty):
                     event = mine.get(timeout=_HEARTBEAT_S)

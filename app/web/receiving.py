@@ -70,6 +70,8 @@ def _parse(environ: dict[str, Any], boundary: str, length: int | None, new_spool
     )
     try:
         form, files = parser.parse(environ["wsgi.input"], boundary.encode(), length)
+    except (TimeoutError, ConnectionError) as error:
+        raise BadUpload("the upload stopped arriving: send it again", 408) from error
     except (ClientDisconnected, ValueError, EOFError) as error:
         raise BadUpload("the upload broke off, or its form can't be read: send it again") from error
     except RequestEntityTooLarge as error:

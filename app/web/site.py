@@ -1,5 +1,6 @@
 """The routes. A worker that isn't the master says who is."""
 
+import logging
 import re
 import uuid
 from collections.abc import Callable, Iterator
@@ -7,6 +8,7 @@ from functools import wraps
 from pathlib import Path
 from typing import Any
 
+from eventlet import tpool
 from flask import Flask, Response, jsonify, request
 from werkzeug.exceptions import HTTPException
 
@@ -20,6 +22,8 @@ from app.web.receiving import BadUpload, Received, receive
 from app.web.views import job_view
 from app.worker import Worker
 
+log = logging.getLogger(__name__)
+
 # What isn't here is a passing trouble of the cluster: 503, try again.
 _STATUS: tuple[tuple[type[LessonError], int], ...] = (
     (NotMaster, 403),
@@ -30,7 +34,7 @@ _STATUS: tuple[tuple[type[LessonError], int], ...] = (
 
 _DOWNLOAD = re.compile(r"(?P<id>[0-9a-f-]{36})_final(?P<extension>\.[a-z0-9]{1,5})")
 _JOB_ID = re.compile(r"[0-9a-f-]{36}")
-_BLOCK_BYTES = 1 << 18
+_BLOCK_BYTES = 1 << 20
 _STATIC = Path(__file__).parent / "static"
 
 Answer = Response | tuple[Response, int]
@@ -85,6 +89,10 @@ def _answering(view: Callable[..., Any]) -> Callable[..., Any]:
             return _error(507, f"a disk here can't keep it ({error.strerror or error}): nothing was stored")
         except (LessonError, Unusable) as error:
             return _error(_status(error), str(error))
+        except Exception:
+            # A job's split is a student's own code; its traceback is for the log.
+            log.exception("%s %s", request.method, request.path)
+            return _error(500, "something here has failed; the worker's log has the details")
 
     return answer
 
@@ -129,9 +137,9 @@ class _Routes:
         try:
             received = receive(request.environ, master, self._worker.local.max_upload_bytes)
             try:
-                return self._submit(master, received)
+                return self._submit(self._master(), received)  # another may lead by now
             finally:
-                received.spool.close()
+                tpool.execute(received.spool.close)
         finally:
             self._worker.uploads -= 1
 
@@ -162,10 +170,11 @@ class _Routes:
             return _error(404, "there is no such result")
         if progress.result.extension != fits["extension"] or progress.result.file is None:
             return _error(404, "there is no such result")
-        path = master.output(progress)
-        if path is None:
+        try:
+            file = tpool.execute(open, master.output(progress.result), "rb", 0)
+        except FileNotFoundError:
             return _error(410, "this result is no longer kept: only those of the last jobs are")
-        answer = Response(_blocks(path), mimetype=_KINDS.get(fits["extension"], "application/octet-stream"))
+        answer = Response(_blocks(file), mimetype=_KINDS.get(fits["extension"], "application/octet-stream"))
         answer.content_length = progress.result.size
         answer.headers["Content-Disposition"] = f'inline; filename="{name}"'
         return answer
@@ -177,10 +186,11 @@ class _Routes:
         return jsonify({"nodes": life.cluster()})
 
     def events(self) -> Any:
-        self._master()
+        master = self._master()
         request.environ["eventlet.minimum_write_chunk_size"] = 1  # an event is news: it doesn't wait for more
         uncached = {"Cache-Control": "no-store"}
-        return Response(self._events.follow(), mimetype="text/event-stream", headers=uncached)
+        stream = self._events.follow(lambda: self._worker.master is master)
+        return Response(stream, mimetype="text/event-stream", headers=uncached)
 
     def healthz(self) -> Answer:
         """The event loop turns. An unreachable ZooKeeper is no reason to restart us."""
@@ -204,7 +214,8 @@ _KINDS = {
 }
 
 
-def _blocks(path: Path) -> Iterator[bytes]:
-    with path.open("rb", buffering=0) as file:
-        while block := file.read(_BLOCK_BYTES):
+def _blocks(file: Any) -> Iterator[bytes]:
+    """In threads: a shared volume that stalls must not stall the session's heartbeats."""
+    with file:
+        while block := tpool.execute(file.read, _BLOCK_BYTES):
             yield block

@@ -9,10 +9,12 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
 
+from app import zk
 from app.demo.servers import Servers
 from app.settings import DEFAULT_SESSION_TIMEOUT_S
 from tests.worker.conftest import Cluster, Picture, as_file, as_pixels, equalized, noise
@@ -315,3 +317,42 @@ def test_an_upload_that_is_lost_everywhere_fails_its_job_and_nothing_else(
     assert ended["state"] == "failed"
     assert "lost" in ended["error"]
     assert cluster.ended(cluster.stored(as_file(picture)))["state"] == "done"
+
+
+def test_a_znode_that_nobody_here_would_have_made_keeps_nobody_from_leading(cluster: Cluster) -> None:
+    client = zk.connect(cluster.hosts, session_timeout_s=10)
+    strange = "/jobs/my job"
+    try:
+        client.create(strange, b"by a student, in zkCli.sh")
+        old = cluster.who("master")
+        cluster.kill(old)
+
+        cluster.new_master(other_than=old)
+
+        cluster.heal()
+        assert cluster.ended(cluster.stored(as_file(noise(100, 100))))["state"] == "done"
+    finally:
+        client.delete(strange)
+        zk.disconnect(client)
+
+
+def test_a_master_whose_connection_breaks_and_comes_back_goes_on_as_the_same(
+    cluster: Cluster, picture: Picture, servers: Servers
+) -> None:
+    epoch = max(node["epoch"] or 0 for node in nodes(cluster))
+    job_id = cluster.stored(as_file(picture))
+    earlier = cluster.stored(as_file(noise(50, 50)))
+    cluster.ended(earlier)
+
+    for server in (1, 2, 3):  # every session moves at least once, none expires
+        servers.kill(server)
+        servers.restart(server)
+        time.sleep(1)
+
+    assert is_right(cluster, job_id, picture)
+    assert max(node["epoch"] or 0 for node in nodes(cluster)) >= epoch
+    assert cluster.result(earlier), "its result is still kept"
+
+
+def nodes(cluster: Cluster) -> list[dict[str, Any]]:
+    return list(cluster.http.get(f"{cluster.master_url()}/cluster").json()["nodes"])
