@@ -144,7 +144,7 @@ class Pods:
         within(30, lambda: len(self.sessions()) == len(self.names), "all are in /nodes")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")  # five others, of the same names, are in other packages
 def five_workers(ensemble: Ensemble) -> Iterator[Pods]:
     with GuardedDirectory() as den, Workers(5, ensemble.hosts, den, print_to_stderr) as workers:
         yield Pods(workers, ensemble.hosts)

@@ -230,7 +230,7 @@ def _tree(client: Any, root: str) -> Iterator[str]:
 RECORD = {"", "/backup_ack", "/outcome", "/result", "results"}
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")  # five others, of the same names, are in other packages
 def cluster_of_five(ensemble: Ensemble) -> Iterator[Cluster]:
     with GuardedDirectory() as den, Workers(5, ensemble.hosts, den, print_to_stderr) as workers:
         cluster = Cluster(workers, ensemble.hosts)

@@ -8,6 +8,7 @@ import shutil
 import signal
 import threading
 import time
+import uuid
 from collections.abc import Callable
 from typing import Any
 
@@ -118,14 +119,14 @@ def test_an_upload_survives_the_backup_that_dies_before_its_ack(cluster: Cluster
     data = as_file(picture)
 
     with cluster.stopped(backup):  # it can't acknowledge
-        sending = Told(lambda: cluster.insist(data, key="before its ack"))
+        sending = Told(lambda: cluster.insist(data, key=named("before its ack")))
         time.sleep(0.5)
         cluster.kill(backup)
     cluster.heal()
     cluster.configure(CHUNK)
 
     # An aborted id stays aborted: then the client has been told so, and takes a new one.
-    job_id = sending.answer() if sending.succeeded() else cluster.insist(data, key="a new attempt")
+    job_id = sending.answer() if sending.succeeded() else cluster.insist(data, key=named("a new attempt"))
     assert is_right(cluster, job_id, picture)
 
 
@@ -213,10 +214,10 @@ def test_a_result_that_is_damaged_is_computed_again(cluster: Cluster, picture: P
 def test_the_same_key_twice_is_one_job(cluster: Cluster) -> None:
     data = as_file(noise(300, 300))
 
-    first = cluster.insist(data, key="twice")
-    again_at_once = cluster.insist(data, key="twice")
+    first = cluster.insist(data, key=named("twice"))
+    again_at_once = cluster.insist(data, key=named("twice"))
     cluster.ended(first)
-    again_later = cluster.insist(data, key="twice")
+    again_later = cluster.insist(data, key=named("twice"))
 
     assert first == again_at_once == again_later
 
@@ -224,7 +225,7 @@ def test_the_same_key_twice_is_one_job(cluster: Cluster) -> None:
 def test_the_same_key_from_two_clients_at_once_is_one_job(cluster: Cluster) -> None:
     data = as_file(noise(1500, 1500))
 
-    clients = [Told(lambda: cluster.insist(data, key="both at once")) for _ in range(2)]
+    clients = [Told(lambda: cluster.insist(data, key=named("both at once"))) for _ in range(2)]
 
     ids = {client.answer() for client in clients}
     assert len(ids) == 1
@@ -233,9 +234,9 @@ def test_the_same_key_from_two_clients_at_once_is_one_job(cluster: Cluster) -> N
 
 def test_a_key_with_another_file_is_refused(cluster: Cluster) -> None:
     first = as_file(noise(200, 200))
-    job_id = cluster.insist(first, key="mine")
+    job_id = cluster.insist(first, key=named("mine"))
 
-    answer = cluster.upload(as_file(noise(201, 200)), key="mine")
+    answer = cluster.upload(as_file(noise(201, 200)), key=named("mine"))
 
     assert answer.status_code == 422
     assert "belongs to another" in answer.json()["error"]
@@ -247,11 +248,11 @@ def test_a_stubborn_client_with_a_key_gets_one_job_through_a_change_of_masters(c
     cluster.kill(cluster.who("master"))
     cluster.heal()
 
-    first = cluster.insist(data, key="stubborn")
+    first = cluster.insist(data, key=named("stubborn"))
     cluster.kill(cluster.who("master"))
     cluster.heal()
 
-    assert cluster.insist(data, key="stubborn") == first
+    assert cluster.insist(data, key=named("stubborn")) == first
     assert cluster.ended(first)["state"] == "done"
 
 
@@ -273,6 +274,14 @@ def test_an_orderly_end_hands_over_before_a_session_could_expire(cluster: Cluste
     assert ended is not None
     assert ended.endswith("has ended with status 0")
     assert is_right(cluster, job_id, picture)
+
+
+RUN = uuid.uuid4().hex
+
+
+def named(key: str) -> str:
+    """A key of this run: the store remembers an earlier run's for an hour."""
+    return f"{key} {RUN}"
 
 
 class Told:
