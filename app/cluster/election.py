@@ -171,9 +171,12 @@ class Candidate:
                     again_s = _TROUBLE_S
                     log.warning("%s: not yet primary: %s", self._name, error)
                 except (zk.Rejected, NoNodeError) as error:
-                    # What has moved on has also woken us, by the watches of our look.
+                    # What has moved on has also woken us, by the watches of our look; if they were left.
+                    again_s = _TROUBLE_S
                     log.info("%s: the line has moved on: %r", self._name, error)
                 except zk.NO_ANSWER as error:
+                    # One of the last session may fail when the new one is there: no event follows.
+                    again_s = _TROUBLE_S
                     log.info("%s: %r; again on reconnect", self._name, error)
                 except Exception:
                     # Whoever sits first and does nothing would keep everybody else from leading.

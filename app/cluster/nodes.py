@@ -17,8 +17,9 @@ from app import paths, zk
 
 log = logging.getLogger(__name__)
 
-# The safety net under the watch.
+# The safety net under the watch, and after a step that nobody answered.
 _RECHECK_S = 30.0
+_RETRY_S = 0.5
 _STEP_S = 3.0
 
 
@@ -51,6 +52,7 @@ class Nodes:
 
     def _follow(self) -> None:
         while True:
+            again_s = _RECHECK_S
             if self._client.connected:
                 try:
                     asked = self._client.get_children_async(paths.NODES, watch=self._wake.put)
@@ -59,9 +61,10 @@ class Nodes:
                         self.live = live
                         self._on_change()
                 except zk.NO_ANSWER as error:
-                    log.info("membership: %r; again on reconnect", error)
+                    again_s = _RETRY_S
+                    log.info("membership: %r; again soon", error)
             with suppress(queue.Empty):
-                self._wake.get(timeout=zk.jittered(_RECHECK_S))
+                self._wake.get(timeout=zk.jittered(again_s))
 
 
 def described(client: Any) -> dict[str, bytes]:
