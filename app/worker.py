@@ -8,13 +8,12 @@ over first.
 
 import json
 import logging
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
 import eventlet
-from eventlet import event, tpool
+from eventlet import event, queue, tpool
 
 from app import paths, zk
 from app.cluster.election import prepare
@@ -106,7 +105,7 @@ class Worker:
                 zk.disconnect(client)
 
     def _watch_over(self, life: "Life") -> None:
-        while not self.stopping and life.silent_s < GIVE_UP_S:
+        while not self.stopping and life.silence.seconds < GIVE_UP_S:
             self._ending.wait(timeout=_TICK_S)
         last_orders = zk.Deadline(_LAST_ORDERS_S)
         while self.stopping and self.uploads and not last_orders.passed:
@@ -131,8 +130,7 @@ class Life:
     def __init__(self, worker: Worker, client: Any) -> None:
         self._worker = worker
         self.client = client
-        self._silent_since: float | None = None
-        self._wake = False
+        self.silence = zk.Silence(client)
         name, changed = worker.name, self._changed
         self.nodes = Nodes(client, self._someone_changed)
         self.slot = Slot(client, name, changed)
@@ -144,6 +142,7 @@ class Life:
         self._roles = (self.guests, self.nodes, self.config, self.slot, self.crew, self.member)
         self._started: list[Any] = []
         self._sweeper: Any = None
+        self._to_sweep: Any = queue.LightQueue()  # ids of jobs that have just ended; none: all that is here
         self._live: frozenset[str] = frozenset()
         self.master: Master | None = None
 
@@ -152,15 +151,16 @@ class Life:
         prepare(self.client, deadline)
         if zk.get(self.client, paths.CONFIG, deadline) is None:
             publish(self.client, INITIAL)
-        self.client.add_listener(self._on_state)
+        self.silence.start()
         for role in self._roles:
             role.start()
             self._started.append(role)
+        self._to_sweep.put([])  # what has ended while we were away
         self._sweeper = eventlet.spawn(self._sweep_disk)
 
     def stop(self) -> None:
         """Stop acting. The session, and what it holds, is the caller's to end."""
-        self.client.remove_listener(self._on_state)
+        self.silence.stop()
         if self._sweeper is not None:
             self._sweeper.kill()
         for role in reversed(self._started):
@@ -169,11 +169,6 @@ class Life:
             self.master.stop()
             self.master = None
         self._worker.label.set(leads=False)
-
-    @property
-    def silent_s(self) -> float:
-        """Seconds since the connection was lost; 0 while it is there."""
-        return 0.0 if self._silent_since is None else time.monotonic() - self._silent_since
 
     @property
     def role(self) -> str:
@@ -197,13 +192,8 @@ class Life:
 
     def cluster(self) -> list[dict[str, Any]]:
         """What every node says of itself. Raises one of zk.NO_ANSWER."""
-        found = []
-        for name, data in described(self.client).items():
-            with suppress(ValueError):
-                node = json.loads(data)
-                if isinstance(node, dict):
-                    found.append({"pod": name, "role": "worker", "url": "", **node})
-        return found
+        told = described(self.client)
+        return [{"pod": name, "role": "worker", "url": "", **node} for name, node in told.items()]
 
     # -- what the parts tell --
 
@@ -223,12 +213,6 @@ class Life:
         """Where this worker begins among those who share a job's tasks."""
         names = sorted(self.nodes.live | {self._worker.name})
         return names.index(self._worker.name), len(names)
-
-    def _on_state(self, state: str) -> None:
-        if state == "CONNECTED":
-            self._silent_since = None
-        elif self._silent_since is None:
-            self._silent_since = time.monotonic()
 
     def _changed(self) -> None:
         """A role has been taken or lost, perhaps.
@@ -286,17 +270,20 @@ class Life:
 
     def _job_ended(self, job_id: str) -> None:
         """A job has left the board: if it has ended, our copy of its upload may go."""
-        eventlet.spawn(self._drop_copies, [job_id])
+        self._to_sweep.put([job_id])
 
     def _sweep_disk(self) -> None:
-        """What has ended while we were away, or without our hearing of it."""
+        """Drop copies as jobs end; and now and then, those of whose end we didn't hear."""
         while True:
+            job_ids = None
+            with suppress(queue.Empty):
+                job_ids = self._to_sweep.get(timeout=zk.jittered(_SWEEP_S))
             try:
-                self._drop_copies(sorted(tpool.execute(self._worker.disk.kept)))
-                tpool.execute(self._worker.disk.drop_abandoned)
+                self._drop_copies(job_ids or sorted(tpool.execute(self._worker.disk.kept)))
+                if job_ids is None:
+                    tpool.execute(self._worker.disk.drop_abandoned)
             except OSError as error:
                 log.warning("the disk is not swept: %s", error)
-            eventlet.sleep(zk.jittered(_SWEEP_S))
 
     def _drop_copies(self, job_ids: list[str]) -> None:
         for job_id in job_ids:

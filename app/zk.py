@@ -28,6 +28,7 @@ from kazoo.exceptions import (
     WriterNotClosedException,
 )
 from kazoo.handlers.eventlet import TimeoutError as HandlerTimeout
+from kazoo.protocol.states import KazooState
 from kazoo.retry import KazooRetry
 
 from app.connection import Handler, client_of
@@ -210,6 +211,31 @@ def wait_connected(client: Any, deadline: Deadline) -> bool:
         # The event that start_async() returned: kazoo sets it whenever it is connected.
         client._live.wait(min(deadline.left_s, 1.0))  # noqa: SLF001
     return bool(client.connected)
+
+
+class Silence:
+    """For how long a client has been without a connection; kazoo says so a while after it was lost."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+        self._since: float | None = None
+
+    def start(self) -> None:
+        self._client.add_listener(self._on_state)
+
+    def stop(self) -> None:
+        self._client.remove_listener(self._on_state)
+
+    @property
+    def seconds(self) -> float:
+        """Since the connection was lost; 0 while it is there."""
+        return 0.0 if self._since is None else time.monotonic() - self._since
+
+    def _on_state(self, state: str) -> None:
+        if state == KazooState.CONNECTED:
+            self._since = None
+        elif self._since is None:
+            self._since = time.monotonic()
 
 
 def check_size(payload: bytes, what: str) -> None:

@@ -6,13 +6,14 @@ by itself the worker tells in its Report, which the demo watches.
 
 import socket
 from pathlib import Path
-from typing import Literal, Self, get_args
+from typing import Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
+from pydantic import ConfigDict, Field, JsonValue
 
 from app import errors
 from app.consistency.epoch import Epoch
-from app.errors import InDoubt, LessonError, NotUnderstood
+from app.consistency.transactions import Stored
+from app.errors import InDoubt, LessonError
 
 _NAME = r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}$"
 _SHA256 = r"^[0-9a-f]{64}$"
@@ -21,20 +22,13 @@ Order = Literal["start", "cut", "slow", "heal", "crash", "restart", "leave"]
 Question = Literal["submit", "read", "load", "silent", "log"]
 
 
-class _Words(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, ser_json_bytes="base64", val_json_bytes="base64")
+class _Words(Stored):
+    """Payloads cross as they are, whatever their bytes; what is left out is as it is by default."""
+
+    model_config = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64")
 
     def to_bytes(self) -> bytes:
         return self.model_dump_json(exclude_defaults=True).encode()
-
-    @classmethod
-    def from_bytes(cls, data: bytes) -> Self:
-        """Raises NotUnderstood."""
-        try:
-            return cls.model_validate_json(data)
-        except ValidationError as error:
-            message = f"{data[:60]!r} is no {cls.__name__.lower()} ({error.error_count()} faults)"
-            raise NotUnderstood(message) from error
 
 
 class Part(_Words):

@@ -15,21 +15,20 @@ from pathlib import Path
 from typing import Any
 
 import eventlet
-from eventlet import queue, tpool
+from eventlet import tpool
 from kazoo.exceptions import NoNodeError
 
 from app import paths, zk
 from app.cluster.guest import Guest, decline
 from app.cluster.guest_part import Performance
 from app.errors import Unreachable
+from app.upkeep import Upkeep
 
 log = logging.getLogger(__name__)
 
 # Demos that run at the same time on one cluster: a class of a dozen shares it in turns. Each guest is a
 # session, a link and a few green threads.
 MOST_GUESTS = 8
-# The safety net under the watch.
-_RECHECK_S = 30.0
 _STEP_S = 3.0
 # All guests end at once; where ZooKeeper doesn't answer, each takes a few seconds.
 _END_S = 4.0
@@ -53,40 +52,26 @@ class Guests:
         self._folder = folder
         self._guests: dict[str, Guest] = {}
         self._known: set[str] = set()
-        self._wake: Any = queue.LightQueue()
+        self._upkeep = Upkeep(client, "invitations", self._look, not_now=_NOT_NOW)
         self._endings = eventlet.GreenPool(2 * MOST_GUESTS)
-        self._thread: Any = None
 
     def start(self) -> None:
-        self._client.add_listener(self._wake.put)
-        self._thread = eventlet.spawn(self._follow)
+        self._upkeep.start()
 
     def stop(self) -> None:
         """End all of them; their folders stay, as a crashed pod's do, until their runs are over."""
-        self._client.remove_listener(self._wake.put)
-        if self._thread is not None:
-            self._thread.kill()
+        self._upkeep.stop()
         for guest in self._guests.values():
             self._endings.spawn_n(guest.stop)
         self._guests.clear()
         with eventlet.Timeout(_END_S, False):
             self._endings.waitall()
 
-    def _follow(self) -> None:
-        while True:
-            if self._client.connected:
-                try:
-                    self._look()
-                except _NOT_NOW as error:
-                    log.info("invitations: %r; again on reconnect", error)
-            with suppress(queue.Empty):
-                self._wake.get(timeout=zk.jittered(_RECHECK_S))
-
     def _look(self) -> None:
         deadline = zk.Deadline(_STEP_S)
         zk.ensure(self._client, (paths.DEMOS,), deadline)
-        found = zk.wait(self._client.get_children_async(paths.DEMOS, watch=self._wake.put), deadline)
-        runs = {run_id for run_id in found if _is_name(run_id)}
+        found = zk.wait(self._client.get_children_async(paths.DEMOS, watch=self._upkeep.wake), deadline)
+        runs = set(paths.usable(found))
         for run_id in set(self._guests) - runs:
             self._end(self._guests[run_id])
         asked = [
@@ -128,14 +113,6 @@ class Guests:
             tpool.execute(_remove, self._folder / guest.run_id)
         except OSError as error:
             log.warning("%s: the folder of %s stays for now: %s", self._name, guest.run_id, error)
-
-
-def _is_name(run_id: str) -> bool:
-    try:
-        paths.checked(run_id)
-    except ValueError:
-        return False
-    return True
 
 
 def _sweep(folder: Path, runs: set[str]) -> None:

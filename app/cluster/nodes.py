@@ -4,22 +4,16 @@ A pod that dies is in there until its session has expired; that is the only fail
 may be wrong: a pod that pauses is taken for dead. What must not go wrong for that is fenced elsewhere.
 """
 
-import logging
+import json
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-import eventlet
-from eventlet import queue
 from kazoo.exceptions import NoNodeError
 
 from app import paths, zk
+from app.upkeep import Upkeep
 
-log = logging.getLogger(__name__)
-
-# The safety net under the watch, and after a step that nobody answered.
-_RECHECK_S = 30.0
-_RETRY_S = 0.5
 _STEP_S = 3.0
 
 
@@ -37,46 +31,44 @@ class Nodes:
     def __init__(self, client: Any, on_change: Callable[[], None]) -> None:
         self._client = client
         self._on_change = on_change
-        self._wake: Any = queue.LightQueue()
-        self._thread: Any = None
+        self._upkeep = Upkeep(client, "membership", self._look)
         self.live: frozenset[str] = frozenset()
 
     def start(self) -> None:
-        self._client.add_listener(self._wake.put)
-        self._thread = eventlet.spawn(self._follow)
+        self._upkeep.start()
 
     def stop(self) -> None:
-        self._client.remove_listener(self._wake.put)
-        if self._thread is not None:
-            self._thread.kill()
+        self._upkeep.stop()
 
-    def _follow(self) -> None:
-        while True:
-            again_s = _RECHECK_S
-            if self._client.connected:
-                try:
-                    asked = self._client.get_children_async(paths.NODES, watch=self._wake.put)
-                    live = frozenset(zk.wait(asked, zk.Deadline(_STEP_S)))
-                    if live != self.live:
-                        self.live = live
-                        self._on_change()
-                except zk.NO_ANSWER as error:
-                    again_s = _RETRY_S
-                    log.info("membership: %r; again soon", error)
-            with suppress(queue.Empty):
-                self._wake.get(timeout=zk.jittered(again_s))
+    def _look(self) -> None:
+        asked = self._client.get_children_async(paths.NODES, watch=self._upkeep.wake)
+        live = frozenset(zk.wait(asked, zk.Deadline(_STEP_S)))
+        if live != self.live:
+            self.live = live
+            self._on_change()
 
 
-def described(client: Any) -> dict[str, bytes]:
+def described(client: Any) -> dict[str, dict[str, Any]]:
     """What every node says of itself now. Raises one of zk.NO_ANSWER."""
     deadline = zk.Deadline(_STEP_S)
     names = zk.wait(client.get_children_async(paths.NODES), deadline)
     asked = [(name, client.get_async(f"{paths.NODES}/{name}")) for name in sorted(names)]
-    return {name: found for name, result in asked if (found := _data(result, deadline)) is not None}
+    found = [(name, told_by(_data(result, deadline))) for name, result in asked]
+    return {name: told for name, told in found if told is not None}
 
 
-def _data(result: Any, deadline: zk.Deadline) -> bytes | None:
+def told_by(data: bytes) -> dict[str, Any] | None:
+    """What a worker says of itself in these bytes; None if they aren't a worker's."""
+    with suppress(ValueError):
+        told = json.loads(data)
+        if isinstance(told, dict):
+            return told
+    return None
+
+
+def _data(result: Any, deadline: zk.Deadline) -> bytes:
+    """The bytes of a node; none of one that has just gone."""
     with suppress(NoNodeError):
         data: bytes = zk.wait(result, deadline)[0]
         return data
-    return None
+    return b""

@@ -10,18 +10,14 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-import eventlet
-from eventlet import queue
 from kazoo.exceptions import BadVersionError, NodeExistsError, NoNodeError
 
 from app import paths, zk
 from app.consistency.quorum import N
+from app.upkeep import Upkeep
 
 log = logging.getLogger(__name__)
 
-# The safety net under the watch, and after a step that nobody answered.
-_RECHECK_S = 30.0
-_RETRY_S = 0.5
 _STEP_S = 2.0
 
 
@@ -41,35 +37,19 @@ class Slot:
         self._client = client
         self._name = name.encode()
         self._on_change = on_change
-        self._wake: Any = queue.LightQueue()
-        self._thread: Any = None
+        self._upkeep = Upkeep(client, "a replica slot", self._have_one)
         self.number: int | None = None
 
     def start(self) -> None:
-        self._client.add_listener(self._wake.put)
-        self._thread = eventlet.spawn(self._serve)
+        self._upkeep.start()
 
     def stop(self) -> None:
         """Look after it no longer; the znode goes with the session."""
-        self._client.remove_listener(self._wake.put)
-        if self._thread is not None:
-            self._thread.kill()
-
-    def _serve(self) -> None:
-        while True:
-            again_s = _RECHECK_S
-            if self._client.connected:
-                try:
-                    self._have_one()
-                except zk.NO_ANSWER as error:
-                    again_s = _RETRY_S
-                    log.info("a replica slot: %r; again soon", error)
-            with suppress(queue.Empty):
-                self._wake.get(timeout=zk.jittered(again_s))
+        self._upkeep.stop()
 
     def _have_one(self) -> None:
         deadline = zk.Deadline(_STEP_S)
-        asked = self._client.get_children_async(paths.HOSTS, watch=self._wake.put)
+        asked = self._client.get_children_async(paths.HOSTS, watch=self._upkeep.wake)
         taken = {int(child) for child in zk.wait(asked, deadline) if child.isdecimal()}
         before, self.number = self.number, self._mine(taken, deadline)
         for index in sorted(set(range(1, N + 1)) - taken):

@@ -74,7 +74,7 @@ class Disk:
         digest = sha256(payload)
         target = self._path(job_id, digest)
         if self.load(job_id, digest) is not None:
-            sync_folder(self.folder)  # who put it there may have died between rename and fsync
+            fsync(self.folder)  # who put it there may have died between rename and fsync
             return False
         with _temporary_file(self.folder) as (handle, temporary):
             view = memoryview(payload)
@@ -82,7 +82,7 @@ class Disk:
                 view = view[os.write(handle, view) :]
             os.fsync(handle)
             os.rename(temporary, target)  # noqa: PTH104 (the four calls, in their order, by name)
-        sync_folder(self.folder)
+        fsync(self.folder)
         self._ids.add(job_id)
         return True
 
@@ -101,7 +101,7 @@ class Disk:
         """Drop a copy: only on an explicit "aborted", or if its transaction was provably never published."""
         with suppress(FileNotFoundError):
             self._path(job_id, digest).unlink()
-            sync_folder(self.folder)
+            fsync(self.folder)
 
     def may_hold(self, job_id: str) -> bool:
         """Whether any copy was ever kept here under this id; asks no disk."""
@@ -116,7 +116,7 @@ def _make(folder: Path) -> None:
     if not folder.is_dir():
         _make(folder.parent)
         folder.mkdir(exist_ok=True)
-        sync_folder(folder.parent)
+        fsync(folder.parent)
 
 
 def _clear_away(folder: Path) -> None:
@@ -127,9 +127,9 @@ def _clear_away(folder: Path) -> None:
                 unfinished.unlink()
 
 
-def sync_folder(folder: Path) -> None:
-    """Bring a folder's entries to the disk: a file's name is not synced with the file."""
-    handle = os.open(folder, os.O_RDONLY)
+def fsync(path: Path) -> None:
+    """Bring a file to the disk, or a folder's entries: a file's name is not synced with the file."""
+    handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:

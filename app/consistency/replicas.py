@@ -14,19 +14,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-import eventlet
-from eventlet import queue
 from kazoo.exceptions import BadVersionError, NodeExistsError, NoNodeError
 
 from app import paths, zk
 from app.errors import InDoubt, Refused
+from app.upkeep import Upkeep
 
 log = logging.getLogger(__name__)
 
-# The safety net under the watches of a host: at worst a missed one costs this long.
-_RECHECK_S = 30.0
-# After a step that nobody answered; the connection may be fine, and then nothing else would wake us.
-_RETRY_S = 0.5
 _STEP_DEADLINE_S = 2.0
 
 
@@ -149,40 +144,24 @@ class ReplicaHost:
         self._client = client
         self._path = paths.host(index)
         self._name = name.encode()
-        self._wake: Any = queue.LightQueue()
-        self._thread: Any = None
+        # Again after every reconnect, for the session may be a new one.
+        self._upkeep = Upkeep(client, self._path, self._hold)
 
     def start(self) -> None:
-        self._client.add_listener(self._wake.put)
-        self._thread = eventlet.spawn(self._serve)
+        self._upkeep.start()
 
     def stop(self) -> None:
         """Watch over it no longer; the znode goes with the session."""
-        self._client.remove_listener(self._wake.put)
-        if self._thread is not None:
-            self._thread.kill()
-
-    def _serve(self) -> None:
-        """Hold the ephemeral znode: again after every reconnect, for the session may be a new one."""
-        while True:
-            again_s = _RECHECK_S
-            if self._client.connected:
-                try:
-                    self._hold()
-                except zk.NO_ANSWER as error:
-                    again_s = _RETRY_S
-                    log.info("%s: %r; again soon", self._path, error)
-            with suppress(queue.Empty):
-                self._wake.get(timeout=zk.jittered(again_s))
+        self._upkeep.stop()
 
     def _hold(self) -> None:
         """Own the znode, or wait for its former owner's end; in any case hear of its loss."""
         deadline = zk.Deadline(_STEP_DEADLINE_S)
         with suppress(NodeExistsError):
             zk.wait(self._client.create_async(self._path, self._name, ephemeral=True), deadline)
-        found = zk.get(self._client, self._path, deadline, watch=self._wake.put)
+        found = zk.get(self._client, self._path, deadline, watch=self._upkeep.wake)
         if found is None:
-            self._wake.put(None)  # gone since: try again
+            self._upkeep.wake()  # gone since: try again
         elif found[0] == self._name and zk.session_id(self._client) not in (None, found[1].ephemeralOwner):
             # Our own former life's, whose session has yet to run out; we are its only heir.
             with suppress(NoNodeError):

@@ -1,6 +1,5 @@
 """Who plays: live workers if they are asked for, else sessions of the demo's own process."""
 
-import json
 import re
 from collections.abc import Mapping
 from contextlib import suppress
@@ -24,23 +23,10 @@ def live_workers(client: Any) -> dict[str, dict[str, Any]]:
 
     ``client``: without a chroot.
     """
-    found: dict[str, bytes] = {}
+    found: dict[str, dict[str, Any]] = {}
     with suppress(NoNodeError):  # no worker has ever been here
         found = described(client)
-    workers = {}
-    for name in sorted(found, key=_by_number):
-        if (told := told_by(found[name])) is not None:
-            workers[name] = told
-    return workers
-
-
-def told_by(data: bytes) -> dict[str, Any] | None:
-    """What a worker says of itself in these bytes; None if they aren't a worker's."""
-    with suppress(ValueError):
-        told = json.loads(data)
-        if isinstance(told, dict):
-            return told
-    return None
+    return {name: found[name] for name in sorted(found, key=_by_number)}
 
 
 def choose_pods(options: Options, needed: int, client: Any, environ: Mapping[str, str]) -> tuple[str, ...]:

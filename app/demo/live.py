@@ -19,8 +19,9 @@ from pydantic import JsonValue
 from app import paths, zk
 from app.checker.history import History
 from app.checker.verdict import Verdict
+from app.cluster.nodes import told_by
 from app.consistency.eventual import Parameters, publish
-from app.demo.casting import live_workers, told_by
+from app.demo.casting import live_workers
 from app.demo.options import Options
 from app.demo.recording import NOT_A_RESULT
 from app.demo.story import Story

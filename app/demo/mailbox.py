@@ -12,18 +12,16 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-import eventlet
 from eventlet import queue, semaphore
 from kazoo.exceptions import NodeExistsError, NoNodeError
 
 from app import paths, zk
 from app.cluster.guest_words import Answer, Ask, Entry, Report, this_machine
 from app.errors import InDoubt, LessonError, NotUnderstood
+from app.upkeep import Upkeep
 
 log = logging.getLogger(__name__)
 
-# The safety net under the watch on what the pod says.
-_RECHECK_S = 30.0
 _STEP_S = 3.0
 # An order or a quick question; a restart has to connect, which may take seven seconds.
 ORDER_S = 12.0
@@ -49,20 +47,16 @@ class Mailbox:
         self.report: Report | None = None
         self.on_entry: Callable[[Entry, int], None] = lambda entry, at_ns: None
         self.on_report: Callable[[Report | None], None] = lambda report: None
-        self._wake: Any = queue.LightQueue()
+        self._upkeep = Upkeep(client, pod, self._look)
         self._turn = semaphore.Semaphore()  # reports come by the watch, and with the answers to orders
         self._heard: tuple[str, int] = ("", 0)  # (life, entries of its log that we have had)
         self._waiting: set[Any] = set()
-        self._thread: Any = None
 
     def open(self) -> None:
-        self._client.add_listener(self._wake.put)
-        self._thread = eventlet.spawn(self._follow)
+        self._upkeep.start()
 
     def close(self) -> None:
-        self._client.remove_listener(self._wake.put)
-        if self._thread is not None:
-            self._thread.kill()
+        self._upkeep.stop()
 
     def moment_ns(self, at_ns: int) -> int:
         """A moment of the pod's clock by ours: its own on one machine, else the moment when we heard."""
@@ -127,25 +121,16 @@ class Mailbox:
 
     # -- hearing --
 
-    def _follow(self) -> None:
-        while True:
-            if self._client.connected:
-                try:
-                    self._look()
-                except zk.NO_ANSWER as error:
-                    log.info("%s: %r; again on reconnect", self.pod, error)
-                except NotUnderstood as error:
-                    log.warning("%s: %s", self.pod, error)
-            with suppress(queue.Empty):
-                self._wake.get(timeout=zk.jittered(_RECHECK_S))
-
     def _look(self) -> None:
         deadline, path = zk.Deadline(_STEP_S), paths.here(self.pod)
-        seen = self._client.exists_async(path, watch=self._wake.put)  # also for who isn't there yet
+        seen = self._client.exists_async(path, watch=self._upkeep.wake)  # also for who isn't there yet
         found = zk.get(self._client, path, deadline)
         zk.wait(seen, deadline)
         if found is not None:
-            self._hear(Report.from_bytes(found[0]))
+            try:
+                self._hear(Report.from_bytes(found[0]))
+            except NotUnderstood as error:
+                log.warning("%s: %s", self.pod, error)
         elif self.report is not None:
             self.report = None
             self._disturb()

@@ -6,7 +6,6 @@ minute (a killed run's) are swept by the next run.
 """
 
 import logging
-import time
 import uuid
 from collections.abc import Sequence
 from contextlib import suppress
@@ -14,7 +13,6 @@ from typing import Any
 
 import eventlet
 from kazoo.exceptions import NodeExistsError, NoNodeError, NotEmptyError
-from kazoo.protocol.states import KazooState
 
 from app import paths, zk
 from app.errors import Unreachable
@@ -43,7 +41,7 @@ class Run:
         self.id = f"{name}-{uuid.uuid4().hex[:8]}"
         self.chroot = paths.run(self.id)
         self._heart: Any = None
-        self._silent_since: float | None = None
+        self._silence = zk.Silence(client)
 
     def open(self) -> None:
         """Create the root, and sweep what killed runs have left. Raises Unreachable."""
@@ -51,7 +49,7 @@ class Run:
         try:
             self._make_root(deadline)
             self._hold()
-            self._client.add_listener(self._on_state)
+            self._silence.start()
             self._heart = eventlet.spawn(self._beat)
             sweep(self._client, self.chroot)
         except zk.NO_ANSWER as error:
@@ -74,7 +72,7 @@ class Run:
 
     def close(self) -> None:
         """Remove everything below the root, and the root. What can't be removed now, the next run sweeps."""
-        self._client.remove_listener(self._on_state)
+        self._silence.stop()
         if self._heart is not None:
             self._heart.kill()
         try:
@@ -85,13 +83,7 @@ class Run:
     @property
     def silent_s(self) -> float:
         """Seconds since ZooKeeper was lost; 0 while it is there."""
-        return 0.0 if self._silent_since is None else time.monotonic() - self._silent_since
-
-    def _on_state(self, state: str) -> None:
-        if state == KazooState.CONNECTED:
-            self._silent_since = None
-        elif self._silent_since is None:
-            self._silent_since = time.monotonic()
+        return self._silence.seconds
 
     def _beat(self) -> None:
         while True:

@@ -6,8 +6,8 @@ import eventlet
 from eventlet import event
 
 from app import zk
-from app.demo.recording import NOT_A_RESULT
 from app.errors import InDoubt
+from app.together import together
 
 # What nobody tells of (a link's state, a session's) is looked at this often, in seconds.
 _GLANCE_S = 0.05
@@ -39,21 +39,8 @@ class Waiting:
 
     def together(self, *actions: Callable[[], object]) -> list[object]:
         """Do all of them at the same time; their results, or the first error when all have ended."""
-        threads = [eventlet.spawn(_ending, action) for action in actions]
-        endings = [thread.wait() for thread in threads]
-        for _, error in endings:
-            if error is not None:
-                raise error
-        return [result for result, _ in endings]
+        return together(*actions)
 
     def rest(self, seconds: float) -> None:
         """Let time pass, for everybody."""
         eventlet.sleep(seconds)
-
-
-def _ending(action: Callable[[], object]) -> tuple[object, Exception | None]:
-    """Its result, or its error: eventlet prints what leaves a green thread, even if somebody waits for it."""
-    try:
-        return action(), None
-    except NOT_A_RESULT as error:
-        return None, error

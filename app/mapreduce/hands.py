@@ -20,6 +20,7 @@ from typing import Any
 import eventlet
 from eventlet import queue
 from kazoo.exceptions import NoNodeError
+from kazoo.protocol.states import KazooState
 
 from app import jobs, paths, zk
 from app.errors import InDoubt, NotUnderstood, Refused
@@ -30,18 +31,17 @@ from app.mapreduce.records import Attempt, Done, Manifest, Offer, Plan
 from app.mapreduce.tasks import MOST_MISSES, claimed, given_up, raised, shares
 from app.mapreduce.threads import in_thread
 from app.mapreduce.volume import Damaged, Volume
+from app.upkeep import RECHECK_S, Upkeep
 
 log = logging.getLogger(__name__)
 
 # Tasks at a time: while one is computed the next is claimed and the last one's result is stored.
 _HANDS = 2
-# A result up to this size stands in its znode, which saves a file and two syncs: an 8-bit histogram does.
+# A result up to this size stands in its znode, which saves a file: an 8-bit histogram does.
 _MOST_INLINE_BYTES = 4096
 _STEP_S = 3.0
 # After trouble that nobody tells the end of: too few hosts for a quorum read, a volume that is away.
 _BREATH_S = 0.3
-# The safety net under the board's watch.
-_RECHECK_S = 30.0
 # Before helping with the others' tasks: usually they are quick themselves, and two that want one only cost.
 _HELP_AFTER_S = 0.05
 
@@ -82,7 +82,6 @@ class Hands:
         self._on_end = on_end
         self._job: Job
         self._plan: Plan
-        self._manifest: Manifest
         self._given: tuple[str, Buffer] | None = None
         self._matrix = Matrix(client, job_id, shared)
         self._choose = random.Random()
@@ -96,22 +95,19 @@ class Hands:
     def start(self) -> None:
         self._thread = eventlet.spawn(self._run)
 
-    def wake(self) -> None:
-        """Look again: the connection is back, or somebody asks for it."""
-        self._again()
-
     def stop(self) -> None:
         self._matrix.close()
         for thread in [self._thread, *self._pool.coroutines_running]:
             eventlet.kill(thread)
 
-    def _again(self) -> None:
+    def wake(self) -> None:
+        """Look at all of it again, and trust nothing: something has gone wrong, or the connection is back."""
         self._seen, self._careful = None, True
         self._wake.put(None)
 
     def _run(self) -> None:
         while True:
-            again_s = _RECHECK_S
+            again_s = RECHECK_S
             try:
                 if (offer := self._look()) is None:
                     break
@@ -146,9 +142,9 @@ class Hands:
         """Read what doesn't change. Raises NoNodeError where a server lags, or the job has just ended."""
         deadline = zk.Deadline(_STEP_S)
         asked = [self._client.get_async(path) for path in (paths.job(self._job_id), paths.plan(self._job_id))]
-        self._manifest = Manifest.from_bytes(zk.wait(asked[0], deadline)[0])
+        manifest = Manifest.from_bytes(zk.wait(asked[0], deadline)[0])
         self._plan = Plan.from_bytes(zk.wait(asked[1], deadline)[0])
-        self._job = jobs.find(self._manifest.job)
+        self._job = jobs.find(manifest.job)
 
     # -- one offer --
 
@@ -188,7 +184,7 @@ class Hands:
             except (*zk.NO_ANSWER, zk.Rejected, NoNodeError, NotUnderstood) as error:
                 log.info("%s: task %d of %s: %r", self._name, index, self._job_id, error)
                 eventlet.sleep(zk.jittered(_BREATH_S))
-                self._again()
+                self.wake()
                 return
 
     def _do(self, offer: Offer, index: int, given: Buffer) -> bool:
@@ -310,9 +306,8 @@ class Crew:
         self._share = share
         self._on_change = on_change
         self._on_end = on_end
-        self._wake: Any = queue.LightQueue()
+        self._upkeep = Upkeep(client, "the board", self._look)
         self._at_work: dict[str, Hands] = {}
-        self._thread: Any = None
 
     @property
     def doing(self) -> list[str]:
@@ -321,32 +316,22 @@ class Crew:
 
     def start(self) -> None:
         self._client.add_listener(self._on_state)
-        self._thread = eventlet.spawn(self._follow)
+        self._upkeep.start()
 
     def stop(self) -> None:
         self._client.remove_listener(self._on_state)
-        for thread in [self._thread]:
-            eventlet.kill(thread)
+        self._upkeep.stop()
         for hands in self._at_work.values():
             hands.stop()
 
     def _on_state(self, state: str) -> None:
-        self._wake.put(state)
+        if state == KazooState.CONNECTED:
+            for hands in self._at_work.values():
+                hands.wake()  # watches, claims and answers may have been lost with the connection
 
-    def _follow(self) -> None:
-        while True:
-            again_s = zk.jittered(_RECHECK_S)
-            try:
-                if self._client.connected:
-                    asked = self._client.get_children_async(paths.BOARD, watch=self._wake.put)
-                    self._put_to_work(paths.usable(zk.wait(asked, zk.Deadline(_STEP_S))))
-            except zk.NO_ANSWER as error:
-                log.info("%s: the board: %r", self._name, error)
-                again_s = zk.jittered(_BREATH_S)
-            with suppress(queue.Empty):
-                if self._wake.get(timeout=again_s) == "CONNECTED":
-                    for hands in self._at_work.values():
-                        hands.wake()  # watches, claims and answers may have been lost with the connection
+    def _look(self) -> None:
+        asked = self._client.get_children_async(paths.BOARD, watch=self._upkeep.wake)
+        self._put_to_work(paths.usable(zk.wait(asked, zk.Deadline(_STEP_S))))
 
     def _put_to_work(self, job_ids: list[str]) -> None:
         for job_id in job_ids:

@@ -8,7 +8,8 @@ end, whoever leads. A new master reads what there is and goes on.
 import logging
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +22,13 @@ from app.consistency.disk import Turns
 from app.consistency.primary_backup import Primary
 from app.consistency.records import read_outcome
 from app.errors import Fenced, NotUnderstood, Refused
-from app.jobs.job import Split
 from app.mapreduce import volume
 from app.mapreduce.records import Manifest, Result
-from app.mapreduce.runner import Progress, Runner, cut
+from app.mapreduce.runner import Prepared, Progress, Runner, attempt, cut
 from app.mapreduce.threads import in_thread
 from app.mapreduce.uploads import Spool, UploadDisk
 from app.mapreduce.volume import Volume
+from app.together import together
 
 log = logging.getLogger(__name__)
 
@@ -37,8 +38,6 @@ _STEP_S = 5.0
 JOBS_KEPT = 10
 _NOT_NOW: tuple[type[Exception], ...] = (*zk.NO_ANSWER, OSError)
 _NOT_REMOVED: tuple[type[Exception], ...] = (*_NOT_NOW, Fenced)
-
-Prepared = tuple[int, Split, str | None]
 
 
 class TooFewNodes(Refused):
@@ -111,9 +110,6 @@ class Master:
             message = f"{live} of {self._min_nodes} workers are alive: nothing was stored; try again later"
             raise TooFewNodes(message)
 
-    def spool(self, most_bytes: int) -> Spool:
-        return self._disk.spool(most_bytes)
-
     def submit(self, job_id: str, kind: str, name: str, spool: Spool) -> Progress:
         """Make what was received a job; returns when two disks and the shared volume have it.
 
@@ -144,13 +140,13 @@ class Master:
         """At once: our own copy, the shared one, and the split, which shows whether it is usable."""
         shared = self._shared.upload(job_id, manifest.sha256)
         job, chunk_size = jobs.find(manifest.job), self._chunk_size()
-        attempt = f"{self.primary.epoch.number}.{time.monotonic_ns():x}"
         source = self._disk.blob(job_id, manifest.sha256)
         try:
             self._disk.name(spool, job_id)
-            cutting = (cut, job, source, self._shared, job_id, chunk_size, attempt)
-            split, array = _all_of(
-                (self._disk.settle, source), (volume.copy_unchecked, source, shared, attempt), cutting
+            split, array = together(
+                partial(in_thread, volume.sync, source),
+                partial(in_thread, volume.copy, source, shared),
+                partial(in_thread, cut, job, source, self._shared, job_id, chunk_size, attempt(self.primary)),
             )[2]
         except BaseException:
             self._drop(job_id)
@@ -200,12 +196,6 @@ class Master:
             progress.result = Result.from_bytes(ended[0])
             progress.state = progress.result.state
         return progress
-
-    def output(self, result: Result) -> Path:
-        """Where a job's output is, if it is still kept. Raises KeyError if there never was one."""
-        if result.file is None:
-            raise KeyError(result.state)
-        return self._shared.result(result.file)
 
     def _run(self, progress: Progress, prepared: Prepared | None = None) -> None:
         self._book[progress.id] = progress
@@ -299,24 +289,6 @@ class Master:
 
 
 _NOTHING = Manifest(job="none", name="", size=1, sha256="0" * 64)
-
-
-def _all_of(*calls: Sequence[Any]) -> list[Any]:
-    """Each call in a thread of its own, at once; their results, or the first error when all have ended."""
-    threads = [eventlet.spawn(_ending, call) for call in calls]
-    endings = [thread.wait() for thread in threads]
-    for _, error in endings:
-        if error is not None:
-            raise error
-    return [result for result, _ in endings]
-
-
-def _ending(call: Sequence[Any]) -> tuple[Any, Exception | None]:
-    """Its result or its error: eventlet prints what leaves a green thread, even if somebody waits for it."""
-    try:
-        return in_thread(*call), None
-    except Exception as error:  # noqa: BLE001 (a student's split may raise anything; who waits raises it again)
-        return None, error
 
 
 def _files_by_job(shared: Volume) -> dict[str, list[Path]]:

@@ -10,7 +10,7 @@ the epoch, so a paused master that wakes changes nothing.
 import logging
 import time
 from base64 import b64decode
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -76,6 +76,10 @@ class Progress:
     result: Result | None = None
 
 
+# A split that is made: its chunk_size, what it gave, and the name of the array that was written, if any.
+Prepared = tuple[int, Split, str | None]
+
+
 class Failed(Exception):
     """The job can't be done; the message says why, for its user."""
 
@@ -100,7 +104,7 @@ class Runner:
         progress: Progress,
         chunk_size: Callable[[], int],
         on_progress: Callable[[], None],
-        prepared: tuple[int, Split, str | None] | None = None,
+        prepared: Prepared | None = None,
     ) -> None:
         self._client = client
         self._primary = primary
@@ -168,19 +172,28 @@ class Runner:
         if not ended and self._failure is not None:
             self._end(Result(state="failed", error=self._failure, **self._described()))
         elif not ended:
-            plan = self._planned()
-            self._tell("running")
-            results: Iterator[Buffer] = iter(())
-            given: Buffer = b""
-            for phase in self._job.phases:
-                done = self._phase(plan, phase)
-                if phase == self._job.phases[0]:
-                    given = self._reduced(plan, phase, done)
-                else:
-                    results = self._results(phase, done)
-            self._finish(plan, given, results)
+            try:
+                self._compute()
+            except _ResultDamaged as damaged:
+                # A result that can't be read is none: it is computed again, and this starts anew.
+                self._reopen(damaged.phase, damaged.index)
+                raise
         self._tell_end()
         self._clean()
+
+    def _compute(self) -> None:
+        """Plan, every phase, the output, the result."""
+        plan = self._planned()
+        self._tell("running")
+        results: Iterator[Buffer] = iter(())
+        given: Buffer = b""
+        for phase in self._job.phases:
+            done = self._phase(plan, phase)
+            if phase == self._job.phases[0]:
+                given = self._reduced(plan, phase, done)
+            else:
+                results = self._results(phase, done)
+        self._finish(plan, given, results)
 
     def _tell_end(self) -> None:
         """The result is stored: its user hears of it at once, and cleaning up can take its time."""
@@ -225,7 +238,7 @@ class Runner:
             return self._planned()  # an attempt of ours that nobody had answered
         return plan
 
-    def _split(self) -> tuple[int, Split, str | None]:
+    def _split(self) -> Prepared:
         chunk_size = self._chunk_size()
         return (chunk_size, *in_thread(self._cut, chunk_size))
 
@@ -244,8 +257,7 @@ class Runner:
         return self._shared.upload(self._id, self.progress.manifest.sha256)
 
     def _attempt(self) -> str:
-        """A name that no other master, and no earlier attempt, has used."""
-        return f"{self._primary.epoch.number}.{time.monotonic_ns():x}"
+        return attempt(self._primary)
 
     # -- a phase --
 
@@ -256,7 +268,7 @@ class Runner:
         self._tell("running", phase, 0, count)
         done: dict[int, Done] = {}
         self._gather(phase, range(count), done)
-        offered = self._offer(plan, phase, [index for index in range(count) if index not in done])
+        offered = self._offer(plan, phase, _open(count, done))
         while len(done) < count:
             event = "complaint" if self._complaints else self._next_event()
             if isinstance(event, int):
@@ -265,9 +277,8 @@ class Runner:
             left = count - len(done)
             repaired = self._repaired(plan, phase)
             if left and (repaired or event in ("nodes", None) or offer_again(left, offered)):
-                self._gather(phase, [index for index in range(count) if index not in done], done)
-                open_ = [index for index in range(count) if index not in done]
-                offered = self._offer(plan, phase, open_) if open_ else 0
+                self._gather(phase, range(count), done)
+                offered = self._offer(plan, phase, _open(count, done))
         return [done[index] for index in range(count)]
 
     def _next_event(self) -> Any:
@@ -340,9 +351,8 @@ class Runner:
         """Put the open tasks on the board; every worker hears of it. Returns how many."""
         if not left:
             return 0
-        deadline = zk.Deadline(_STEP_S)
         before = self._offered or self._last_offer()
-        self._input = self._input or (before.input if before else "") or self._first_input(plan)
+        self._input = self._input or (before.input if before else "") or self._named(plan.input)
         offer = Offer(
             job=self.progress.manifest.job,
             phase=phase,
@@ -358,7 +368,7 @@ class Runner:
                 transaction.set_data(paths.board(self._id), offer.to_bytes())
 
         self._offered = None  # until this is answered nobody knows what the board says
-        self._primary.commit(build, deadline)
+        self._primary.commit(build, zk.Deadline(_STEP_S))
         self._offered = offer
         return len(left)
 
@@ -370,8 +380,9 @@ class Runner:
         found = zk.get(self._client, path, zk.Deadline(_STEP_S))
         return found[0] if found else None
 
-    def _first_input(self, plan: Plan) -> str:
-        path = self._source() if plan.input is None else self._shared.scratch(self._id, plan.input)
+    def _named(self, array: str | None) -> str:
+        """What tasks read, relative to the volume: this array, or without one the upload itself."""
+        path = self._source() if array is None else self._shared.scratch(self._id, array)
         return str(path.relative_to(self._shared.folder))
 
     # -- a damaged input --
@@ -393,13 +404,13 @@ class Runner:
         """In a thread: the input that tasks read from now on, relative to the volume."""
         source = self._whole()
         if plan.input is None:
-            return str(source.relative_to(self._shared.folder))
+            return self._named(None)
         split, array = cut(self._job, source, self._shared, self._id, plan.chunk_size, self._attempt())
         if array is None or [(p.offset, p.length, p.crc32) for p in split.pieces] != plan.pieces:
             raise Failed(
                 "its input gave other pieces when it was cut again: the job's split is not deterministic"
             )
-        return str(self._shared.scratch(self._id, array).relative_to(self._shared.folder))
+        return self._named(array)
 
     # -- results --
 
@@ -422,14 +433,10 @@ class Runner:
             yield self._result(phase, index, task, buffer)
 
     def _load(self, phase: str, index: int, task: Done) -> Buffer:
-        """One result, from the volume or the znode; what is damaged is done again, and this starts anew."""
+        """One result, read in a thread if it is on the volume."""
         if task.inline is not None:
             return b64decode(task.inline)
-        try:
-            data: Buffer = tpool.execute(self._result, phase, index, task)
-        except _ResultDamaged as damaged:
-            self._reopen(phase, damaged.index)
-            raise
+        data: Buffer = tpool.execute(self._result, phase, index, task)
         return data
 
     def _result(self, phase: str, index: int, task: Done, buffer: bytearray | None = None) -> Buffer:
@@ -442,7 +449,7 @@ class Runner:
             raise _ResultDamaged(phase, index, str(error)) from error
 
     def _reopen(self, phase: str, index: int) -> None:
-        """A result that can't be read is none: its task is open again."""
+        """A task has no result: it is open again."""
         path = paths.done(self._id, phase, index)
         self._primary.commit(lambda t: t.delete(path), zk.Deadline(_STEP_S))
 
@@ -451,11 +458,7 @@ class Runner:
     def _finish(self, plan: Plan, given: Buffer, results: Iterator[Buffer]) -> None:
         name = f"{self._id}.{self._attempt()}{plan.extension}"
         path = self._shared.result(name)
-        try:
-            size, crc32 = in_thread(self._write_output, plan, given, results, path)
-        except _ResultDamaged as damaged:
-            self._reopen(damaged.phase, damaged.index)
-            raise
+        size, crc32 = in_thread(self._write_output, plan, given, results, path)
         self._end(
             Result(
                 state="done",
@@ -528,6 +531,11 @@ class Runner:
         self._on_progress()
 
 
+def _open(count: int, done: Mapping[int, Done]) -> list[int]:
+    """The tasks that have no result yet."""
+    return [index for index in range(count) if index not in done]
+
+
 class _ResultDamaged(Damaged):
     def __init__(self, phase: str, index: int, message: str) -> None:
         super().__init__(message)
@@ -535,14 +543,19 @@ class _ResultDamaged(Damaged):
         self.index = index
 
 
+def attempt(primary: Primary) -> str:
+    """A part of a file's name that no other master, and no earlier attempt, has used."""
+    return f"{primary.epoch.number}.{time.monotonic_ns():x}"
+
+
 def cut(
-    job: Job, source: Path, shared: Volume, job_id: str, chunk_size: int, attempt: str
+    job: Job, source: Path, shared: Volume, job_id: str, chunk_size: int, named: str
 ) -> tuple[Split, str | None]:
     """Split an input; the name of the array that was written for it, if one was. Blocks.
 
     Raises Unusable or OSError; then nothing is left.
     """
-    name = f"input.{attempt}"
+    name = f"input.{named}"
     path = shared.scratch(job_id, name)
     with volume.new_file(path):
         split = job.split(source, path, chunk_size)

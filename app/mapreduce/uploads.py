@@ -17,7 +17,7 @@ import eventlet
 from eventlet import tpool
 
 from app import paths
-from app.consistency.disk import Disk, sync_folder
+from app.consistency.disk import Disk
 from app.errors import NotToBeHad, TooLarge
 from app.mapreduce import volume
 from app.mapreduce.records import Manifest
@@ -122,7 +122,7 @@ class UploadDisk(Disk):
         self._shared = shared
         self._blobs = folder / "uploads"
         self._blobs.mkdir(parents=True, exist_ok=True)
-        for unfinished in self._blobs.glob(f"{_RECEIVING}*"):
+        for unfinished in [*self._blobs.glob(f"{_RECEIVING}*"), *self._blobs.glob(f"*{volume.PART}")]:
             unfinished.unlink(missing_ok=True)  # one process to a disk, and it has just begun
 
     def spool(self, most_bytes: int) -> Spool:
@@ -134,12 +134,8 @@ class UploadDisk(Disk):
         return self._blobs / f"{paths.checked(job_id)}.{sha256}"
 
     def name(self, spool: Spool, job_id: str) -> None:
-        """What was received is this job's upload. Not yet synced: :meth:`settle` does that."""
-        os.rename(spool.path, self.blob(job_id, spool.sha256))  # noqa: PTH104 (as in disk.py)
-
-    def settle(self, blob: Path) -> None:
-        """Bring an upload, and its name, to the disk."""
-        volume.sync(blob)
+        """What was received is this job's upload. Not yet synced."""
+        spool.path.rename(self.blob(job_id, spool.sha256))
 
     def save(self, job_id: str, payload: bytes) -> bool:
         """Keep a manifest and its bytes; those that aren't here are taken from the shared volume.
@@ -149,15 +145,11 @@ class UploadDisk(Disk):
         manifest = Manifest.from_bytes(payload)
         blob = self.blob(job_id, manifest.sha256)
         if not _has(blob, manifest.size):
-            fetched = blob.with_name(f"{_RECEIVING}{blob.name}")
-            fetched.unlink(missing_ok=True)
+            shared = self._shared.upload(job_id, manifest.sha256)
             try:
-                shared = self._shared.upload(job_id, manifest.sha256)
-                volume.copy(shared, fetched, manifest.size, manifest.sha256)
+                volume.copy(shared, blob, (manifest.size, manifest.sha256))
             except Damaged as error:
                 raise NotToBeHad(str(error)) from error
-            os.rename(fetched, blob)  # noqa: PTH104 (as in disk.py)
-            sync_folder(self._blobs)
         return super().save(job_id, payload)
 
     def load(self, job_id: str, digest: str) -> bytes | None:
@@ -174,7 +166,7 @@ class UploadDisk(Disk):
 
     def forget(self, job_id: str) -> None:
         """The job has ended: neither the manifest nor its bytes are needed any more."""
-        for copy in [*self.folder.glob(f"{paths.checked(job_id)}.*")]:
+        for copy in self.folder.glob(f"{paths.checked(job_id)}.*"):
             copy.unlink(missing_ok=True)
         self._drop_blobs(job_id)
 
@@ -197,11 +189,7 @@ class UploadDisk(Disk):
     def restore(self, job_id: str, manifest: Manifest) -> None:
         """Put the shared copy right from our own. Raises Damaged if ours is no better, or OSError."""
         shared = self._shared.upload(job_id, manifest.sha256)
-        mended = shared.with_name(f"{shared.name}.mending")
-        mended.unlink(missing_ok=True)
-        volume.copy(self.blob(job_id, manifest.sha256), mended, manifest.size, manifest.sha256)
-        os.rename(mended, shared)  # noqa: PTH104 (as in disk.py)
-        sync_folder(shared.parent)
+        volume.copy(self.blob(job_id, manifest.sha256), shared, (manifest.size, manifest.sha256))
 
     def _drop_blobs(self, job_id: str) -> None:
         for blob in self._blobs.glob(f"{paths.checked(job_id)}.*"):

@@ -12,6 +12,7 @@ All of it blocks; a caller with green threads runs it in ``tpool``.
 import hashlib
 import os
 import shutil
+import uuid
 import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -19,11 +20,13 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from app import paths
-from app.consistency.disk import sync_folder
+from app.consistency.disk import fsync
 from app.jobs.job import Buffer
 
 # Large enough that Python's part vanishes beside it.
 _BLOCK_BYTES = 1 << 20
+# How the name of a copy ends that isn't whole yet.
+PART = ".part"
 
 
 class Damaged(Exception):
@@ -90,34 +93,24 @@ def write(path: Path, data: Buffer, *, synced: bool) -> None:
             sync(path)
 
 
-def copy(source: Path, target: Path, size: int, sha256: str) -> None:
-    """Copy and check, synced when this returns. Raises Damaged if ``source`` is another file, or OSError."""
-    with new_file(target):
+def copy(source: Path, target: Path, described: tuple[int, str] | None = None) -> None:
+    """Copy a file by the kernel; it appears whole, and synced, whoever else is copying the same.
+
+    ``described``: the size in bytes and the sha256 that it must have; without them, who relies on it checks.
+    Raises Damaged if ``source`` is missing or another one, or OSError; then nothing is left.
+    """
+    part = target.with_name(f"{target.name}.{uuid.uuid4().hex[:8]}{PART}")
+    with new_file(part):
         try:
-            shutil.copyfile(source, target)  # in the kernel
+            shutil.copyfile(source, part)
         except FileNotFoundError as error:
             raise Damaged(f"{source.name} is missing") from error
-        # What was copied is what is checked; the disk writes it meanwhile.
-        with ThreadPoolExecutor(1) as other:
-            syncing = other.submit(sync, target)
-            whole = is_whole(target, size, sha256)
-            syncing.result()
+        with _syncing(part):  # what was copied is what is checked; the disk writes it meanwhile
+            whole = described is None or is_whole(part, *described)
         if not whole:
             raise Damaged(f"{source.name} is damaged: its size or its bytes are other ones")
-
-
-def copy_unchecked(source: Path, target: Path, attempt: str) -> None:
-    """Copy by the kernel, synced when this returns; whoever relies on it checks it. Raises OSError.
-
-    It appears whole: two attempts at the same bytes don't disturb each other.
-    """
-    part = target.with_name(f"{target.name}.{attempt}")
-    part.unlink(missing_ok=True)
-    with new_file(part):
-        shutil.copyfile(source, part)
-        sync(part)
         part.rename(target)
-        sync_folder(target.parent)
+        fsync(target.parent)
 
 
 def is_whole(path: Path, size: int, sha256: str) -> bool:
@@ -132,15 +125,21 @@ def is_whole(path: Path, size: int, sha256: str) -> bool:
 
 def settle(path: Path) -> tuple[int, int]:
     """Bring a file to the disk, and describe it meanwhile: its size in bytes, and its crc32."""
+    size, crc32 = 0, 0
+    block = memoryview(bytearray(_BLOCK_BYTES))
+    with _syncing(path), path.open("rb", buffering=0) as handle:
+        while count := handle.readinto(block):
+            size, crc32 = size + count, zlib.crc32(block[:count], crc32)
+    return size, crc32
+
+
+@contextmanager
+def _syncing(path: Path) -> Iterator[None]:
+    """The file is on the disk when the block has ended; the disk is at it while the block runs."""
     with ThreadPoolExecutor(1) as other:
         syncing = other.submit(sync, path)
-        size, crc32 = 0, 0
-        block = memoryview(bytearray(_BLOCK_BYTES))
-        with path.open("rb", buffering=0) as handle:
-            while count := handle.readinto(block):
-                size, crc32 = size + count, zlib.crc32(block[:count], crc32)
+        yield
         syncing.result()
-    return size, crc32
 
 
 def read(path: Path, offset: int, length: int, crc32: int, into: bytearray | None = None) -> Buffer:
@@ -164,12 +163,8 @@ def read(path: Path, offset: int, length: int, crc32: int, into: bytearray | Non
 
 def sync(path: Path) -> None:
     """Bring a file that somebody has written, and its name, to the disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-    sync_folder(path.parent)
+    fsync(path)
+    fsync(path.parent)
 
 
 @contextmanager

@@ -7,8 +7,7 @@ from werkzeug.formparser import MultiPartParser
 from werkzeug.http import parse_options_header
 
 from app.errors import LessonError
-from app.mapreduce.master import Master
-from app.mapreduce.uploads import Spool
+from app.mapreduce.uploads import Spool, UploadDisk
 
 # Read from the socket at once. The parser copies each block a few times; larger ones are fresh memory every
 # time, which makes all of it three times slower.
@@ -37,7 +36,7 @@ class Received:
         self.fields = fields
 
 
-def receive(environ: dict[str, Any], master: Master, most_bytes: int) -> Received:
+def receive(environ: dict[str, Any], disk: UploadDisk, most_bytes: int) -> Received:
     """Read one multipart body. Raises BadUpload, TooLarge or OSError; then nothing is left."""
     kind, options = parse_options_header(environ.get("CONTENT_TYPE", ""))
     if kind != "multipart/form-data" or not options.get("boundary"):
@@ -50,7 +49,7 @@ def receive(environ: dict[str, Any], master: Master, most_bytes: int) -> Receive
     def new_spool(*_: Any, **__: Any) -> Any:
         if spools:
             raise BadUpload("one file at a time")
-        spools.append(master.spool(most_bytes))
+        spools.append(disk.spool(most_bytes))
         return spools[0]
 
     try:
@@ -78,12 +77,9 @@ def _parse(environ: dict[str, Any], boundary: str, length: int | None, new_spool
         raise BadUpload("the form has too many or too large fields", 413) from error
     sent = files.get("image") or files.get("file")
     if sent is None or not isinstance(sent.stream, Spool):
-        for spool in files.values():
-            spool.close()
         raise BadUpload("no file: send it as the field 'image', as in curl -F image=@picture.png ...")
     sent.stream.finish()
     if sent.stream.size == 0:
-        sent.stream.close()
         raise BadUpload("the file is empty")
     return Received(sent.stream, _plain_name(sent.filename or ""), dict(form.items()))
 

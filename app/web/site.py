@@ -19,7 +19,7 @@ from app.jobs.job import Unusable
 from app.mapreduce.master import Master
 from app.web.events import Events
 from app.web.receiving import BadUpload, Received, receive
-from app.web.views import job_view
+from app.web.views import download_path, job_view
 from app.worker import Worker
 
 log = logging.getLogger(__name__)
@@ -32,7 +32,7 @@ _STATUS: tuple[tuple[type[LessonError], int], ...] = (
     (NotUnderstood, 500),
 )
 
-_DOWNLOAD = re.compile(r"(?P<id>[0-9a-f-]{36})_final(?P<extension>\.[a-z0-9]{1,5})")
+_DOWNLOAD = re.compile(r"(?P<id>[0-9a-f-]{36})_final\.[a-z0-9]{1,5}")
 _JOB_ID = re.compile(r"[0-9a-f-]{36}")
 _BLOCK_BYTES = 1 << 20
 _STATIC = Path(__file__).parent / "static"
@@ -131,11 +131,10 @@ class _Routes:
         return Response((_STATIC / "page.html").read_text(encoding="utf-8"), mimetype="text/html")
 
     def upload(self) -> Answer:
-        master = self._master()
-        master.admit()
+        self._master().admit()
         self._worker.uploads += 1
         try:
-            received = receive(request.environ, master, self._worker.local.max_upload_bytes)
+            received = receive(request.environ, self._worker.disk, self._worker.local.max_upload_bytes)
             try:
                 return self._submit(self._master(), received)  # another may lead by now
             finally:
@@ -166,16 +165,15 @@ class _Routes:
         master = self._master()
         fits = _DOWNLOAD.fullmatch(name)
         progress = master.find(fits["id"]) if fits else None
-        if fits is None or progress is None or progress.result is None:
+        if progress is None or progress.result is None or download_path(progress) != request.path:
             return _error(404, "there is no such result")
-        if progress.result.extension != fits["extension"] or progress.result.file is None:
-            return _error(404, "there is no such result")
+        result = progress.result
         try:
-            file = tpool.execute(open, master.output(progress.result), "rb", 0)
+            file = tpool.execute(open, self._worker.shared.result(result.file or ""), "rb", 0)
         except FileNotFoundError:
             return _error(410, "this result is no longer kept: only those of the last jobs are")
-        answer = Response(_blocks(file), mimetype=_KINDS.get(fits["extension"], "application/octet-stream"))
-        answer.content_length = progress.result.size
+        answer = Response(_blocks(file), mimetype=_KINDS.get(result.extension, "application/octet-stream"))
+        answer.content_length = result.size
         answer.headers["Content-Disposition"] = f'inline; filename="{name}"'
         return answer
 

@@ -26,7 +26,7 @@ QUORUMS = list(combinations(ALL, 3))
 @pytest.fixture
 def cast(place: Place, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cast]:
     """Five replicas online, and the object created."""
-    monkeypatch.setattr("app.consistency.replicas._RECHECK_S", 1000.0)  # no test leans on the safety net
+    monkeypatch.setattr("app.upkeep.RECHECK_S", 1000.0)  # no test leans on the safety net
     cast = Cast(place)
     cast.register().create()
     yield cast

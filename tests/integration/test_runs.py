@@ -211,9 +211,9 @@ def test_silence_counts_from_the_loss_and_ends_with_it(place: Place) -> None:
 
 def test_silence_is_counted_from_the_first_loss_not_from_the_expiry_that_follows(place: Place) -> None:
     run = Run(place.client(), "easy")
-    run._on_state(KazooState.SUSPENDED)
+    run._silence._on_state(KazooState.SUSPENDED)
     eventlet.sleep(0.1)
-    run._on_state(KazooState.LOST)
+    run._silence._on_state(KazooState.LOST)
     assert run.silent_s >= 0.1
 
 
