@@ -5,6 +5,8 @@ ends them if the laboratory is killed.
 """
 
 import contextlib
+import http.client
+import json
 import os
 import signal
 import subprocess
@@ -134,6 +136,14 @@ class Worker:
         except OSError as exc:  # no connection, or no answer
             return f"{self.pod} doesn't answer ({getattr(exc, 'reason', exc)})"
 
+    def role(self) -> str | None:
+        """What it is at the moment, as it says itself; None while it isn't ready, or doesn't answer."""
+        try:
+            with _opener.open(f"{self.url}/readyz", timeout=ANSWER_S) as answer:
+                return str(json.loads(answer.read())["role"])
+        except (OSError, http.client.HTTPException):  # an answer other than 200, too
+            return None
+
     def log_tail(self) -> str:
         """How its log ends, as one line."""
         try:
@@ -187,6 +197,12 @@ class Workers:
 
     def named(self, pod: str | None) -> Worker | None:
         return next((worker for worker in self.all if worker.pod == pod), None)
+
+    def revive(self) -> None:
+        """Start again, at once, whoever has ended."""
+        for worker in self.all:
+            if worker.ended() or worker.pid is None:
+                worker.start(self._command)
 
     def tend(self) -> list[End]:
         """Who has ended since the last look; start again who is due."""

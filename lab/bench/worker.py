@@ -14,7 +14,6 @@ import tempfile
 import time
 import uuid
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +24,7 @@ from lab.bench.pictures import in_one_process, picture
 from lab.ensemble import ask
 from lab.guard import GuardedDirectory
 from lab.ladder import print_to_stderr
-from lab.workers import COMMAND, Worker, Workers
+from lab.workers import Worker, Workers
 
 _READY_S = 60.0
 _JOB_S = 120.0
@@ -69,28 +68,19 @@ class Cluster:
         finally:
             connection.close()
 
-    def role(self, worker: Worker) -> str | None:
-        """As the worker says itself; None while it is not ready."""
-        with suppress(OSError, http.client.HTTPException):
-            status, said = self.answer(worker, "/readyz")
-            return str(said["role"]) if status == 200 else None
-        return None
-
     def who(self, role: str, but: Worker | None = None) -> Worker:
         """Wait until a worker has this role."""
         others = [worker for worker in self._workers.all if worker is not but]
-        found: Worker = _soon(lambda: next((one for one in others if self.role(one) == role), None))
+        found: Worker = _soon(lambda: next((one for one in others if one.role() == role), None))
         return found
 
     def settled(self) -> None:
         """Wait until five are ready, one master and one backup among them."""
         expected = ["backup", "master", "worker", "worker", "worker"]
-        _soon(lambda: sorted(self.role(worker) or "" for worker in self._workers.all) == expected)
+        _soon(lambda: sorted(worker.role() or "" for worker in self._workers.all) == expected)
 
     def revive(self) -> None:
-        for worker in self._workers.all:
-            if worker.ended() or worker.pid is None:
-                worker.start(COMMAND)
+        self._workers.revive()
         self.settled()
 
     def upload_to_done(self, body: bytes) -> float:

@@ -16,7 +16,7 @@ from app.demo.run import remove
 from app.demo.servers import Servers
 from lab.guard import GuardedDirectory
 from lab.ladder import print_to_stderr
-from lab.workers import COMMAND, Workers
+from lab.workers import Workers
 from tests.conftest import Ensemble
 from tests.demos.playing import ROOT, Played, play, roots, within
 
@@ -137,9 +137,7 @@ class Pods:
 
     def heal(self) -> None:
         """All of them alive and ready."""
-        for worker in self.workers.all:
-            if worker.ended() or worker.pid is None:
-                worker.start(COMMAND)
+        self.workers.revive()
         within(60, lambda: not any(worker.unready() for worker in self.workers.all), "all workers are ready")
         within(30, lambda: len(self.sessions()) == len(self.names), "all are in /nodes")
 

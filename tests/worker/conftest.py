@@ -20,7 +20,7 @@ from app import paths, zk
 from app.consistency.eventual import publish
 from lab.guard import GuardedDirectory
 from lab.ladder import print_to_stderr
-from lab.workers import COMMAND, Worker, Workers
+from lab.workers import Worker, Workers
 from tests.conftest import Ensemble
 
 # A new master serves within ten seconds of its predecessor's SIGKILL; a busy machine may take longer.
@@ -106,13 +106,7 @@ class Cluster:
 
     def roles(self) -> dict[str, str]:
         """Role by pod, as each live worker says of itself."""
-        found = {}
-        for worker in self.workers.all:
-            with contextlib.suppress(httpx.TransportError):
-                answer = self.http.get(f"{worker.url}/readyz", timeout=1)
-                if answer.status_code == 200:
-                    found[worker.pod] = str(answer.json()["role"])
-        return found
+        return {worker.pod: role for worker in self.workers.all if (role := worker.role())}
 
     def who(self, role: str) -> Worker:
         """The worker that has this role now; waits until one does."""
@@ -153,8 +147,7 @@ class Cluster:
         """Every worker alive and ready, one of them master, one of them backup; the first configuration."""
         for worker in self.workers.all:
             worker.send(signal.SIGCONT)
-            if worker.ended() or worker.pid is None:
-                worker.start(COMMAND)
+        self.workers.revive()
         self.settle()
         self.configure(1024)
 
