@@ -15,11 +15,12 @@ never waits, and the loop rings for itself while requests are left.
 """
 
 import logging
+import math
+import time
 from contextlib import suppress
 from typing import Any
 
-from eventlet import patcher
-from eventlet.green import select as green_select
+from eventlet import getcurrent, hubs, patcher
 from kazoo.client import KazooClient
 from kazoo.handlers.eventlet import SequentialEventletHandler
 from kazoo.protocol.connection import ConnectionDropped, ConnectionHandler
@@ -32,23 +33,62 @@ _Ready = tuple[list[Any], list[Any], list[Any]]
 
 
 class Handler(SequentialEventletHandler):  # type: ignore[misc] # kazoo has no annotations
-    """kazoo's eventlet handler, with a ``select`` that halves the time of every call.
+    """kazoo's eventlet handler, with a ``select`` that is quick, and never tells of a socket that isn't ready.
 
     kazoo asks it for one socket before every part of every packet; its own yields before, waits in the hub,
-    and yields after. Here a single socket that is ready costs one look. What is not, and the two that a
-    session idles on, wait in the hub: so every packet still lets the other green threads run.
+    and yields after, which doubles the time of a call. Here a single socket that is ready costs one look. What
+    is not, and the two that a session idles on, wait in the hub: so every packet still lets the other green
+    threads run.
+
+    eventlet's ``select`` of two sockets that become ready at once wakes its caller twice, the second time out
+    of whatever it waits for by then. Seen here: kazoo was waiting for the rest of a long reply, was told of
+    the other socket, found nothing to read, and dropped a sound connection (EAGAIN).
     """
 
     def select(
         self, rlist: list[Any], wlist: list[Any], xlist: list[Any], timeout: float | None = None
     ) -> _Ready:
-        if len(rlist) + len(wlist) == 1:
-            look = _select.poll()
-            look.register((rlist or wlist)[0], _select.POLLIN if rlist else _select.POLLOUT)
-            if look.poll(0):
-                return rlist, wlist, []
-        ready: _Ready = green_select.select(rlist, wlist, xlist, timeout)
-        return ready
+        deadline = time.monotonic() + (math.inf if timeout is None else timeout)
+        if len(rlist) + len(wlist) == 1 and any(ready := _look(rlist, wlist)):
+            return ready
+        while True:
+            _wait(rlist, wlist, deadline - time.monotonic())
+            if any(ready := _look(rlist, wlist)) or time.monotonic() >= deadline:
+                return ready
+
+
+def _look(rlist: list[Any], wlist: list[Any]) -> _Ready:
+    """What is ready now."""
+    look = _select.poll()
+    for sock in rlist:
+        look.register(sock, _select.POLLIN)
+    for sock in wlist:
+        look.register(sock, _select.POLLOUT)
+    ready = {number for number, _ in look.poll(0)}
+    return [s for s in rlist if s.fileno() in ready], [s for s in wlist if s.fileno() in ready], []
+
+
+def _wait(rlist: list[Any], wlist: list[Any], seconds: float) -> None:
+    """Let others run until one of them may be ready; wakes its caller once, however many are."""
+    hub, caller, waiting = hubs.get_hub(), getcurrent(), True
+
+    def wake(_: int | None = None) -> None:
+        nonlocal waiting
+        if waiting:
+            waiting = False
+            caller.switch()
+
+    timers = [] if math.isinf(seconds) else [hub.schedule_call_global(max(seconds, 0), wake)]
+    kinds = [(hub.READ, sock) for sock in rlist] + [(hub.WRITE, sock) for sock in wlist]
+    listeners = [hub.add(kind, sock.fileno(), wake, caller.throw, lambda: None) for kind, sock in kinds]
+    try:
+        hub.switch()
+    finally:
+        waiting = False
+        for listener in listeners:
+            hub.remove(listener)
+        for timer in timers:
+            timer.cancel()
 
 
 class _Bell:
@@ -80,7 +120,7 @@ class _Connection(ConnectionHandler):  # type: ignore[misc] # kazoo has no annot
 
     def _send_request(self, read_timeout: float, connect_timeout: float) -> None:
         super()._send_request(read_timeout, connect_timeout)
-        if self.client._queue and self._bell is not None and not _is_readable(self._read_sock):  # noqa: SLF001
+        if self.client._queue and self._bell is not None and not any(_look([self._read_sock], [])):  # noqa: SLF001
             self._bell.send(b"\0")
 
     @property
@@ -99,12 +139,6 @@ class _Connection(ConnectionHandler):  # type: ignore[misc] # kazoo has no annot
             message = "reply to a request of an earlier connection"
             raise ConnectionDropped(message)
         return super()._read_response(header, buffer, offset)
-
-
-def _is_readable(sock: Any) -> bool:
-    look = _select.poll()
-    look.register(sock, _select.POLLIN)
-    return bool(look.poll(0))
 
 
 def client_of(hosts: str, **options: Any) -> Any:

@@ -117,6 +117,10 @@ class Worker:
         life = self.life
         return life.master if life and life.member.primary and not self.stopping else None
 
+    def keeps(self, master: Master) -> bool:
+        """Whether this master goes on, now or when its connection is back: nobody has taken over from it."""
+        return self.life is not None and self.life.master is master and not self.stopping
+
     @property
     def ready(self) -> bool:
         """Whether its session is there, and it knows the configuration."""

@@ -187,7 +187,7 @@ class _Routes:
         master = self._master()
         request.environ["eventlet.minimum_write_chunk_size"] = 1  # an event is news: it doesn't wait for more
         uncached = {"Cache-Control": "no-store"}
-        stream = self._events.follow(lambda: self._worker.master is master)
+        stream = self._events.follow(lambda: self._worker.keeps(master))
         return Response(stream, mimetype="text/event-stream", headers=uncached)
 
     def healthz(self) -> Answer:

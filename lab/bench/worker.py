@@ -96,17 +96,20 @@ class Cluster:
         if status != 200:
             message = f"an upload was answered {status}: {said}"
             raise RuntimeError(message)
-        while True:
-            line = events.readline()
-            if line.startswith(b"data: {") and said["job_id"].encode() in line:
-                state = json.loads(line[6:])["state"]
-                if state == "failed":
-                    raise RuntimeError(line.decode())
-                if state == "done":
-                    break
+        self._done(said["job_id"], events, time.monotonic() + _JOB_S)
         took = time.perf_counter() - began
         stream.close()
         return took
+
+    def _done(self, job_id: str, events: Any, deadline: float) -> None:
+        """Wait until a job is done. When the event stream ends (its master has), by asking who leads now."""
+        for line in iter(events.readline, b""):
+            if line.startswith(b"data: {") and job_id.encode() in line and _is_done(json.loads(line[6:])):
+                return
+            if time.monotonic() > deadline:
+                message = f"job {job_id} is not done within {_JOB_S:g} s"
+                raise RuntimeError(message)
+        _soon(lambda: _is_done(self.answer(self.who("master"), f"/jobs/{job_id}")[1]))
 
     def configure(self, chunk_size: int) -> None:
         client = zk.connect(self._hosts, session_timeout_s=10)
@@ -127,7 +130,7 @@ class Cluster:
         znodes = below + len(client.get_children(paths.OBJECTS)) + len(client.get_children(paths.BOARD))
         zk.disconnect(client)
         roots = [self._workers.shared_dir, *(worker.backup_dir for worker in self._workers.all)]
-        files = sum(path.is_file() for root in roots for path in root.rglob("*"))
+        files = sum(len(names) for root in roots for _, _, names in os.walk(root))
         return max(map(_resident_mib, self._workers.all)), znodes, files
 
     def peak_mib(self) -> int:
@@ -152,6 +155,13 @@ class Cluster:
         old.gone(time.monotonic() + 20)
         self.revive()
         return took
+
+
+def _is_done(job: dict[str, Any]) -> bool:
+    if job.get("state") == "failed":
+        message = f"job {job['id']} failed: {job['error']}"
+        raise RuntimeError(message)
+    return job.get("state") == "done"
 
 
 BOUNDARY = uuid.uuid4().hex

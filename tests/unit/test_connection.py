@@ -60,3 +60,24 @@ def test_a_socket_on_which_nothing_comes_is_waited_for_no_longer_than_asked() ->
     ours, theirs = socket.socketpair()
     with ours, theirs:
         assert Handler().select([ours], [], [], 0.01) == ([], [], [])
+
+
+def test_two_sockets_that_are_ready_at_once_wake_the_caller_once() -> None:
+    """kazoo reads what it was told of, waits for more of it, and hears nothing of the other one."""
+    handler, told = Handler(), []
+    ours, theirs = socket.socketpair()
+    bell, ringer = socket.socketpair()
+
+    def loop() -> None:
+        told.append(handler.select([ours, bell], [], [], 5.0)[0])
+        ours.recv(6)
+        told.append(handler.select([ours], [], [], 0.2)[0])
+
+    with ours, theirs, bell, ringer:
+        reader = eventlet.spawn(loop)
+        eventlet.sleep(0)
+        theirs.send(b"header")
+        ringer.send(b"\0")
+        reader.wait()
+
+    assert told[1] == [], "nothing has come on the only socket it waits for"

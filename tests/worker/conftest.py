@@ -197,7 +197,8 @@ class Cluster:
     def files(self) -> set[str]:
         """Every file on the shared volume and on the workers' own disks."""
         roots = [self.workers.shared_dir, *(worker.backup_dir for worker in self.workers.all)]
-        return {str(path) for root in roots for path in root.rglob("*") if path.is_file()}
+        # os.walk, unlike rglob, goes on when a folder is removed while it looks.
+        return {f"{folder}/{name}" for root in roots for folder, _, names in os.walk(root) for name in names}
 
     def left_of(self, job_id: str) -> set[str]:
         """What there is of a job, by files and znodes: of one that has ended, its record and its result."""

@@ -190,7 +190,7 @@ def test_a_shared_copy_that_is_truncated_in_mid_job_is_made_anew(
     job_id = cluster.stored(as_file(picture))
     cluster.phase(job_id, "histograms")
 
-    for path in cluster.workers.shared_dir.rglob(f"*{job_id}*"):
+    for path in cluster.workers.shared_dir.glob(f"*/*{job_id}*"):
         for file in [path] if path.is_file() else path.glob("input.*"):
             with file.open("r+b") as opened:
                 opened.truncate(kept)
