@@ -33,12 +33,12 @@ _Ready = tuple[list[Any], list[Any], list[Any]]
 
 
 class Handler(SequentialEventletHandler):  # type: ignore[misc] # kazoo has no annotations
-    """kazoo's eventlet handler, with a ``select`` that is quick, and never tells of a socket that isn't ready.
+    """kazoo's eventlet handler, with a ``select`` that is quick, and tells of no socket that isn't ready.
 
     kazoo asks it for one socket before every part of every packet; its own yields before, waits in the hub,
-    and yields after, which doubles the time of a call. Here a single socket that is ready costs one look. What
-    is not, and the two that a session idles on, wait in the hub: so every packet still lets the other green
-    threads run.
+    and yields after, which doubles the time of a call. Here a single socket that is ready costs one look.
+    What is not, and the two that a session idles on, wait in the hub: so every packet still lets the other
+    green threads run.
 
     eventlet's ``select`` of two sockets that become ready at once wakes its caller twice, the second time out
     of whatever it waits for by then. Seen here: kazoo was waiting for the rest of a long reply, was told of

@@ -17,6 +17,7 @@ import zlib
 from base64 import b64decode, b64encode
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from itertools import chain
 from operator import index
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -93,6 +94,7 @@ class _Picture(BaseModel):
         compression: of a TIFF.
         dpi: horizontally, vertically.
         exif, icc_profile: as in the file, in base64.
+        head, tail: of a TIFF that isn't decoded, all that stands before and after its pixels, in base64.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -105,6 +107,8 @@ class _Picture(BaseModel):
     dpi: tuple[float, float] | None = None
     exif: str = ""
     icc_profile: str = ""
+    head: str = ""
+    tail: str = ""
 
     @property
     def row_bytes(self) -> int:
@@ -137,8 +141,9 @@ class Equalize(Job):
         with _opened(source) as (image, picture):
             _check_whole(source, picture.format)
             with _blaming(picture.format):
-                picture = _with_metadata(image, picture)
                 start = _where_plain(image, picture)
+                framed = None if start is None else _framed(source, start, picture)
+                picture = framed or _with_metadata(image, picture)
                 if start is None:
                     image.load()
                     picture = _after_decoding(image, picture)
@@ -166,6 +171,10 @@ class Equalize(Job):
         self, given: Buffer, results: Iterable[Buffer], about: Mapping[str, JsonValue], out: Path
     ) -> None:
         picture = _Picture.model_validate(about)
+        if picture.head:
+            with out.open("wb") as file:
+                file.writelines(chain([b64decode(picture.head)], results, [b64decode(picture.tail)]))
+            return
         canvas = Image.new(picture.mode, (picture.width, picture.height))
         top = 0
         for band in results:
@@ -360,6 +369,22 @@ def _where_plain(image: Image.Image, picture: _Picture) -> int | None:
     return index(tiles[0].offset) if y == picture.height else None
 
 
+def _framed(source: Path, start: int, picture: _Picture) -> _Picture | None:
+    """With all that stands around the pixels, which the output takes over as it is; None if that is too much.
+
+    So such a TIFF keeps everything but its pixels, and nothing has to be encoded.
+    """
+    end = start + picture.height * picture.row_bytes
+    after = source.stat().st_size - end
+    if start < 0 or after < 0 or start + after > _MOST_METADATA_BYTES:
+        return None
+    with source.open("rb") as file:
+        head = file.read(start)
+        file.seek(end)
+        frame = {"head": b64encode(head).decode(), "tail": b64encode(file.read()).decode()}
+    return picture.model_copy(update=frame)
+
+
 def _cut(source: Path, start: int, picture: _Picture, rows: int) -> list[Piece]:
     """Bands of pixels that lie in the source from ``start`` on."""
     pieces = []
@@ -464,8 +489,16 @@ def _equalized(mode: str, piece: Buffer, table: bytes) -> Buffer:
     if table == bytes(_UNCHANGED):
         return piece  # there and back through YCbCr would round the colours
     if mode == "L":
-        return bytes(piece).translate(table)  # faster than numpy's take and Pillow's point
+        return _translated(piece, table)
     return b"".join(_with_luminance(part, table).tobytes() for part in _parts(mode, piece))
+
+
+def _translated(piece: Buffer, table: bytes) -> Buffer:
+    """Each byte looked up: faster by ``translate`` than by numpy's take or Pillow's point."""
+    view, new = memoryview(piece), bytearray(len(piece))
+    for i in range(0, len(new), _PART_PX):  # in parts that stay in the processor's cache
+        new[i : i + _PART_PX] = bytes(view[i : i + _PART_PX]).translate(table)
+    return new
 
 
 def _with_luminance(part: Image.Image, table: bytes) -> Image.Image:

@@ -44,12 +44,12 @@ class Spool:
         self._file = os.fdopen(handle, "wb", buffering=0)
         self._most_bytes = most_bytes
         self._digest = hashlib.sha256()
-        self._blocks: list[bytes] = []
+        self._blocks: list[bytes | bytearray] = []
         self._waiting = 0
         self._storing: Any = None
         self.size = 0
 
-    def write(self, data: bytes) -> int:
+    def write(self, data: bytes | bytearray) -> None:
         """Take more bytes. Raises TooLarge or OSError."""
         self.size += len(data)
         if self.size > self._most_bytes:
@@ -59,15 +59,6 @@ class Spool:
         self._waiting += len(data)
         if self._waiting >= _BATCH_BYTES:
             self._flush()
-        return len(data)
-
-    def read(self, size: int = -1) -> bytes:  # what a multipart parser's stream must have
-        del size
-        return b""
-
-    def seek(self, offset: int, whence: int = 0) -> int:
-        del offset, whence
-        return 0
 
     def finish(self) -> None:
         """All is here: after this, ``size`` and ``sha256`` are final. Not yet synced. Raises OSError."""
@@ -90,6 +81,7 @@ class Spool:
         self._stored()
         blocks, self._blocks, self._waiting = self._blocks, [], 0
         self._storing = eventlet.spawn(tpool.execute, self._store, blocks)
+        eventlet.sleep(0)  # else it would begin only when we wait for it
 
     def _stored(self) -> None:
         """Wait for the block under way. Raises OSError if it could not be written."""
@@ -97,13 +89,12 @@ class Spool:
         if storing is not None and (error := storing.wait()) is not None:
             raise error
 
-    def _store(self, blocks: list[bytes]) -> OSError | None:
+    def _store(self, blocks: list[bytes | bytearray]) -> OSError | None:
         try:
-            for block in blocks:
-                self._digest.update(block)
-                view = memoryview(block)
-                while view:
-                    view = view[self._file.write(view) :]
+            view = memoryview(b"".join(blocks))  # one large step: each small one would fight for the GIL
+            self._digest.update(view)
+            while view:
+                view = view[self._file.write(view) :]
         except OSError as error:
             return error  # raised in the receiving green thread
         return None

@@ -1,19 +1,19 @@
 """Taking an upload from the wire: multipart, streamed to disk, hashed on the way."""
 
+from collections.abc import Callable
 from typing import Any
 
-from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
-from werkzeug.formparser import MultiPartParser
+from multipart import MultipartError, MultipartSegment, ParserLimitReached, PushMultipartParser
 from werkzeug.http import parse_options_header
 
 from app.errors import LessonError
 from app.mapreduce.uploads import Spool, UploadDisk
 
-# Read from the socket at once. The parser copies each block a few times; larger ones are fresh memory every
-# time, which makes all of it three times slower.
+# Read from the socket at once: larger blocks are fresh memory every time, which is slow.
 _BLOCK_BYTES = 1 << 16
-# The fields beside the file are a few bytes, but werkzeug counts a block in its buffer, too.
+# The fields beside the file, together: a few bytes in fact.
 _MOST_FIELD_BYTES = 1 << 20
+_MOST_HEADER_BYTES = 1 << 16  # a name may be long
 _MOST_PARTS = 16
 # A name is for people: longer ones are cut.
 _MOST_NAME = 200
@@ -44,44 +44,68 @@ def receive(environ: dict[str, Any], disk: UploadDisk, most_bytes: int) -> Recei
     length = _length(environ)
     if length is not None and length > most_bytes + _MOST_FIELD_BYTES:
         raise BadUpload(f"an upload may have {most_bytes >> 20} MiB: send a smaller file", 413)
-    spools: list[Spool] = []
-
-    def new_spool(*_: Any, **__: Any) -> Any:
-        if spools:
-            raise BadUpload("one file at a time")
-        spools.append(disk.spool(most_bytes))
-        return spools[0]
-
+    form = _Form(lambda: disk.spool(most_bytes))
     try:
-        return _parse(environ, options["boundary"], length, new_spool)
+        _read(environ["wsgi.input"].read, options["boundary"], length, form)
+        return form.received()
     except BaseException:
-        for spool in spools:
-            spool.close()
+        if form.spool is not None:
+            form.spool.close()
         raise
 
 
-def _parse(environ: dict[str, Any], boundary: str, length: int | None, new_spool: Any) -> Received:
-    parser = MultiPartParser(
-        stream_factory=new_spool,
-        max_form_memory_size=_MOST_FIELD_BYTES,
-        buffer_size=_BLOCK_BYTES,
-        max_form_parts=_MOST_PARTS,
+def _read(read: Callable[[int], bytes], boundary: str, length: int | None, form: "_Form") -> None:
+    parser = PushMultipartParser(
+        boundary,
+        content_length=-1 if length is None else length,
+        max_header_size=_MOST_HEADER_BYTES,
+        max_segment_count=_MOST_PARTS,
     )
     try:
-        form, files = parser.parse(environ["wsgi.input"], boundary.encode(), length)
+        for event in parser.parse_blocking(read, _BLOCK_BYTES):
+            form.take(event)
+    except ParserLimitReached as error:
+        raise BadUpload("the form has too many or too large fields", 413) from error
     except (TimeoutError, ConnectionError) as error:
         raise BadUpload("the upload stopped arriving: send it again", 408) from error
-    except (ClientDisconnected, ValueError, EOFError) as error:
+    except (MultipartError, ValueError, EOFError) as error:
         raise BadUpload("the upload broke off, or its form can't be read: send it again") from error
-    except RequestEntityTooLarge as error:
-        raise BadUpload("the form has too many or too large fields", 413) from error
-    sent = files.get("image") or files.get("file")
-    if sent is None or not isinstance(sent.stream, Spool):
-        raise BadUpload("no file: send it as the field 'image', as in curl -F image=@picture.png ...")
-    sent.stream.finish()
-    if sent.stream.size == 0:
-        raise BadUpload("the file is empty")
-    return Received(sent.stream, _plain_name(sent.filename or ""), dict(form.items()))
+
+
+class _Form:
+    """What has come of a form, part by part: at most one file, which goes to a spool, and small fields."""
+
+    def __init__(self, new_spool: Callable[[], Spool]) -> None:
+        self.spool: Spool | None = None
+        self._new_spool = new_spool
+        self._file = MultipartSegment([("Content-Disposition", "form-data; name=''")])
+        self._part = self._file
+        self._fields: dict[str, bytes] = {}
+
+    def take(self, event: MultipartSegment | bytes | bytearray | None) -> None:
+        """The parser's next event: a part begins, has more bytes, or has ended. Raises BadUpload, OSError."""
+        if isinstance(event, MultipartSegment):
+            self._part = event
+            if event.filename is not None:
+                if self.spool is not None:
+                    raise BadUpload("one file at a time")
+                self._file, self.spool = event, self._new_spool()
+        elif event is not None and self._part is self._file and self.spool is not None:
+            self.spool.write(event)
+        elif event is not None:
+            self._fields[self._part.name] = self._fields.get(self._part.name, b"") + event
+            if sum(map(len, self._fields.values())) > _MOST_FIELD_BYTES:
+                raise BadUpload("the form has too many or too large fields", 413)
+
+    def received(self) -> Received:
+        """The form is whole. Raises BadUpload if it isn't an upload, or OSError."""
+        if self.spool is None or self._file.name not in ("image", "file"):
+            raise BadUpload("no file: send it as the field 'image', as in curl -F image=@picture.png ...")
+        self.spool.finish()
+        if self.spool.size == 0:
+            raise BadUpload("the file is empty")
+        fields = {name: value.decode(errors="replace") for name, value in self._fields.items()}
+        return Received(self.spool, _plain_name(self._file.filename or ""), fields)
 
 
 def _length(environ: dict[str, Any]) -> int | None:

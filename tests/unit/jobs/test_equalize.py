@@ -364,3 +364,29 @@ def test_two_runs_give_the_same_bytes(tmp_path: Path, kind: str, mode: str) -> N
     assert without_paths(one) == without_paths(other)
     if not one.split.in_source:
         assert (tmp_path / "one" / "array").read_bytes() == (tmp_path / "other" / "array").read_bytes()
+
+
+def test_a_plain_tiff_keeps_all_but_its_pixels(tmp_path: Path) -> None:
+    """Software writes what stands around them before or after; both are taken over, byte for byte."""
+    source = grey("photo")
+    path = saved(Image.fromarray(source), tmp_path, "tiff", software="a camera", dpi=(300, 300))
+    data = path.read_bytes()
+    start = data.index(source.tobytes())
+    path.write_bytes(data + b"what an editor has put behind")
+
+    made = run(JOB, path, tmp_path).out.read_bytes()
+
+    assert made[:start] == data[:start]
+    assert made[start:-29] == equalized(source).tobytes()
+    assert made[-29:] == b"what an editor has put behind"
+
+
+def test_a_plain_tiff_with_too_much_around_its_pixels_is_written_anew(tmp_path: Path) -> None:
+    source = grey("photo")
+    path = saved(Image.fromarray(source), tmp_path, "tiff")
+    path.write_bytes(path.read_bytes() + bytes(200_000))
+
+    done = run(JOB, path, tmp_path)
+
+    np.testing.assert_array_equal(pixels(done.out), equalized(source))
+    assert len(str(done.split.about)) < 1000
