@@ -30,10 +30,12 @@ from app.consistency.as_in_the_notes import NotesRegister
 from app.consistency.quorum import Quorum, Register
 from app.consistency.replicas import Replicas
 from app.demo.load import RegisterClient
+from app.demo.options import Options
 from app.demo.performance import Demo, leave, main_of
 from app.demo.recording import recorded_read
 from app.demo.shelf import SLOW_FAULTS_S, Shelf
 from app.demo.stage import Stage
+from app.demo.watch import Watch
 from app.errors import InDoubt, Refused
 
 OBJECT = "histogram_matrix"
@@ -86,6 +88,8 @@ class Play:
         self.shelf: Shelf
 
     def opening(self, stage: Stage) -> None:
+        if stage.options.watch_s is not None:
+            return
         self.shelf = Shelf(stage)
         q = self.shelf.quorum
         stage.story.act(f"{q.n} hosts, one replica each; W={q.w}, R={q.r}")
@@ -103,6 +107,9 @@ class Play:
         stage.story.look_with(f"zkCli.sh ls {stage.chroot}/hosts")
 
     def perform(self, stage: Stage, protocol: str) -> None:
+        if stage.options.watch_s is not None:
+            Watch(stage, OBJECT).perform(stage.options.watch_s)
+            return
         standard = self.shelf.quorum == Quorum()
         acts: list[Callable[[Stage], None]]
         if protocol == "notes":
@@ -337,6 +344,12 @@ def most_down(history: History) -> int:
     return most
 
 
+def pods_of(options: Options) -> tuple[int, int]:
+    """How many take part, and how many of them must be left; who is only watched isn't invited."""
+    q = options.quorum
+    return (q.n, max(q.r, q.w)) if options.watch_s is None else (0, 0)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     play = Play()
     return main_of(
@@ -349,7 +362,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             play=play.perform,
             judge=judge,
             quorum=True,
-            pods=lambda options: (options.quorum.n, max(options.quorum.r, options.quorum.w)),
+            pods=pods_of,
         ),
         argv,
     )

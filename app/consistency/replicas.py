@@ -53,9 +53,11 @@ class Replicas:
     business: the notes' quorum goes through here as well.
     """
 
-    def __init__(self, object_id: str, clients: Sequence[Any]) -> None:
+    def __init__(self, object_id: str, clients: Sequence[Any], root: str = "") -> None:
+        """``root``: below what the object lives, where its hosts live elsewhere."""
         self.object_id = object_id
         self._clients = tuple(clients)
+        self._root = root
 
     def __len__(self) -> int:
         return len(self._clients)
@@ -64,9 +66,9 @@ class Replicas:
         """Create all N at once; False if the object exists. Raises Refused or InDoubt."""
         client = next((client for client in self._clients if client.connected), self._clients[0])
         creation = client.transaction()
-        creation.create(paths.object_root(self.object_id))
+        creation.create(self._root + paths.object_root(self.object_id))
         for index in range(1, len(self) + 1):
-            creation.create(paths.replica(self.object_id, index), initial)
+            creation.create(self._path(index), initial)
         try:
             zk.commit(creation, deadline)
         except zk.Rejected as rejected:
@@ -91,7 +93,7 @@ class Replicas:
         check = client.transaction()
         check.check(paths.host(index), -1)
         checked = check.commit_async()
-        got = client.get_async(paths.replica(self.object_id, index))  # pipelined behind the check
+        got = client.get_async(self._path(index))  # pipelined behind the check
         try:
             zk.committed(zk.wait(checked, deadline))
             data, stat = zk.wait(got, deadline)
@@ -115,7 +117,7 @@ class Replicas:
             return Offline("no connection; nothing was sent")
         update = client.transaction()
         update.check(paths.host(index), -1)
-        update.set_data(paths.replica(self.object_id, index), data, version=znode_version)
+        update.set_data(self._path(index), data, version=znode_version)
         try:
             version: int = zk.commit(update, deadline)[1].version
         except zk.Rejected as rejected:
@@ -125,6 +127,9 @@ class Replicas:
         except zk.NO_ANSWER:
             return Silent()
         return version
+
+    def _path(self, index: int) -> str:
+        return self._root + paths.replica(self.object_id, index)
 
     def reconnected(self, index: int, deadline: zk.Deadline) -> bool:
         """Wait until replica ``index`` can be reached again; says whether there is time left to ask it."""

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import math
 import os
 import random
 import sys
@@ -37,6 +38,7 @@ class Options:
         faults: whether the load runs under random faults.
         quorum: N, W and R of the hard demo.
         live: what to publish to the live workers, instead of a run.
+        watch_s: how long to watch the live workers, instead of a run; for ever if it is infinite.
     """
 
     step: bool
@@ -53,6 +55,7 @@ class Options:
     color: bool
     quorum: Quorum
     live: tuple[str, JsonValue] | None = None
+    watch_s: float | None = None
 
     @property
     def shows(self) -> tuple[str, ...]:
@@ -163,8 +166,17 @@ def parse(
         advanced("--w", type=int, default=W, help=f"acknowledgements that a write needs (default {W})")
         advanced("--r", type=int, default=R, help=f"answers that a read needs (default {R})")
         advanced("--weak", action="store_true", help="admit R+W<=N, to see the stale reads that it costs")
+        advanced(
+            "--watch",
+            type=_number(float, 1, 86_400),
+            nargs="?",
+            const=math.inf,
+            metavar="SECONDS",
+            help="a gentle load on the live workers' replicas and a table of them, while you delete pods; "
+            "after so long, or Ctrl-C, all of it is checked",
+        )
     else:
-        parser.set_defaults(n=N, w=W, r=R, weak=False)
+        parser.set_defaults(n=N, w=W, r=R, weak=False, watch=None)
     return _checked(parser, parser.parse_args(argv))
 
 
@@ -175,13 +187,15 @@ def _checked(parser: _Parser, given: argparse.Namespace) -> Options:
         quorum = Quorum(given.n, given.w, given.r, given.weak)
     except BadSettingError as error:
         parser.error(str(error))
+    if given.watch is not None and (quorum != Quorum() or given.protocol == "notes"):
+        parser.error("--watch is about the live workers: five replicas, W=3, R=3, and the full protocol")
     if given.live is not None and given.history is not None:
         parser.error("--live records no history: leave out --history")
     if given.history == STANDARD_OUTPUT and given.json:
         parser.error("--history - and --json can't share standard output: name a file")
     return Options(
         step=given.step,
-        protocol=given.protocol,
+        protocol="full" if given.watch is not None else given.protocol,
         participants=given.participants,
         seed=given.seed if given.seed is not None else random.SystemRandom().randrange(10_000),
         json=given.json,
@@ -194,4 +208,5 @@ def _checked(parser: _Parser, given: argparse.Namespace) -> Options:
         color=not given.no_color and "NO_COLOR" not in os.environ and sys.stdout.isatty(),
         quorum=quorum,
         live=given.live,
+        watch_s=given.watch,
     )

@@ -258,7 +258,7 @@ class _Performance:
 
     def _tell(self, verdict: Verdict, notes: Verdict | None, stage: Stage | None) -> int:
         judged = stage.history(self._options.shows[-1]) if stage else History()
-        names = [participant.name for participant in stage.participants] if stage else []
+        names = [*(one.name for one in stage.participants), *stage.watched] if stage else []
         return tell(
             self._story,
             self._options,

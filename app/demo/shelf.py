@@ -11,7 +11,8 @@ from app import paths, zk
 from app.cluster.guest_words import Part
 from app.consistency.quorum import Quorum, Register, Version, decode
 from app.consistency.replicas import ReplicaHost, Replicas
-from app.demo.load import THINK_S, RegisterLoad, run_register_load
+from app.demo.clients import RegisterLoad, run_register_load
+from app.demo.load import THINK_S
 from app.demo.participants import Participant
 from app.demo.stage import Stage
 from app.errors import NotUnderstood

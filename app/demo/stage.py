@@ -48,6 +48,7 @@ class Stage(Waiting):
     Attributes:
         client: a session of its own, in the run's chroot, on no link: the audience's.
         participants: those who have been brought on stage.
+        watched: live workers that took part without knowing of it.
         servers: orders to the ZooKeeper servers, where this run's starter owns them; else None.
         folder: for the participants' disks; gone with the run.
         cast: the pods that take part; empty where all participants live in this process.
@@ -76,6 +77,7 @@ class Stage(Waiting):
         self.cast = cast or Cast(client, ())
         self.choose = random.Random(options.seed)
         self.participants: list[Participant] = []
+        self.watched: list[str] = []
         self.servers = Servers.from_environment(os.environ, socket_module=green_socket)
         self._closing: list[Callable[[], object]] = []
         self._sink = sink
@@ -152,6 +154,12 @@ class Stage(Waiting):
         else:
             timeout_s = self.options.session_timeout_s
             client = zk.connect(self.hosts, chroot=self.chroot + root, session_timeout_s=timeout_s)
+        self._closing.append(partial(zk.disconnect, client))
+        return client
+
+    def outside(self) -> Any:
+        """A session that isn't confined to the run's root; ended with the run."""
+        client = zk.connect(self.hosts, session_timeout_s=self.options.session_timeout_s)
         self._closing.append(partial(zk.disconnect, client))
         return client
 

@@ -4,11 +4,13 @@ import contextlib
 import json
 import sys
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TextIO
 
 from eventlet import hubs
-from rich.console import Console
+from rich.console import Console, Group
+from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
@@ -62,15 +64,33 @@ class Story:
         if self._silent:
             return
         if self._console.is_terminal:
-            drawn = Table(*header, header_style="bold", padding=(0, 1))
-            for row in rows:
-                drawn.add_row(*(Text(cell) for cell in row))
-            self._console.print(drawn)
+            self._console.print(_drawn(header, rows))
             return
         widths = [max(len(line[column]) for line in [header, *rows]) for column in range(len(header))]
         for line in [header, *rows]:
             cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
             self._print(f"    {'  '.join(cells)}".rstrip())
+
+    @contextlib.contextmanager
+    def moving_table(self, header: Sequence[str]) -> Iterator[Callable[[Sequence[Sequence[str]], str], None]]:
+        """A table that is drawn again and again in its place, with a line below; what is said stands above.
+
+        Yields who draws it. Into a pipe, where nothing can be drawn over, it comes once, at the end.
+        """
+        if self._silent or not self._console.is_terminal:
+            last: deque[Sequence[Sequence[str]]] = deque(maxlen=1)
+            try:
+                yield lambda rows, below: last.append(rows)
+            finally:
+                if last:
+                    self.table(header, last[-1])
+            return
+        with Live(console=self._console, auto_refresh=False) as live:
+
+            def draw(rows: Sequence[Sequence[str]], below: str) -> None:
+                live.update(Group(_drawn(header, rows), Text(below)), refresh=True)
+
+            yield draw
 
     def look_with(self, command: str) -> None:
         """The command that shows this act's znodes, printed with ``--step``."""
@@ -112,3 +132,10 @@ class Story:
         else:
             print(text, end=end, file=self._out)
         self._out.flush()
+
+
+def _drawn(header: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+    drawn = Table(*header, header_style="bold", padding=(0, 1))
+    for row in rows:
+        drawn.add_row(*(Text(cell) for cell in row))
+    return drawn
