@@ -1,6 +1,6 @@
 # One command each; everything is set up on the first call. `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help demo lab test quick bench lint setup clean
+.PHONY: help demo lab test quick bench deploy undeploy page lint setup clean
 
 PYTHON ?= python3
 VENV   := .venv
@@ -25,6 +25,15 @@ quick: $(VENV)/ready   ## unit tests and the three demos
 
 bench: $(VENV)/ready   ## speed, as ratios to raw ZooKeeper calls within one run
 	@$(PY) -m lab bench
+
+deploy: $(VENV)/ready   ## the image and everything it needs on minikube (OPTIONS=--small for an 8 GB laptop)
+	@$(PY) -m lab deploy $(OPTIONS)
+
+page: $(VENV)/ready   ## the page of the master on minikube, on http://localhost:8080, until Ctrl-C
+	@$(PY) -m lab page $(OPTIONS)
+
+undeploy: $(VENV)/ready   ## remove from minikube what deploy has put there
+	@$(PY) -m lab undeploy $(OPTIONS)
 
 lint: $(VENV)/ready-dev   ## ruff, mypy --strict, and who may import whom
 	@$(VENV)/bin/ruff check .

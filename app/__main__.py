@@ -5,9 +5,14 @@ blocks (disks, pictures, the Kubernetes API) runs in tpool's threads. Patched lo
 a trap.
 """
 
-import logging
 import os
 import signal
+
+if __name__ == "__main__":
+    # Process 1 of a container hears no signal that it has no handler for, and the imports take a second.
+    signal.signal(signal.SIGTERM, lambda number, frame: os._exit(128 + number))
+
+import logging
 import socket
 import sys
 
@@ -21,9 +26,13 @@ from app.web.server import serve
 from app.web.site import site
 from app.worker import Worker
 
+log = logging.getLogger(__name__)
+
 USAGE = 2
 # How long the last answers may take to leave, and the label to come off.
 _FAREWELL_S = 2.0
+# An orderly end takes a second or two. Whoever asks for one is rarely more patient than ten.
+_ENDING_S = 6.0
 
 
 def main() -> int:
@@ -65,6 +74,9 @@ def _stop_on_signal(worker: Worker) -> None:
     hubs.trampoline(reading, read=True)
     worker.stop()
     signal.set_wakeup_fd(-1)
+    eventlet.sleep(_ENDING_S)
+    log.warning("ZooKeeper doesn't answer, so nothing could be handed over: our session will run out")
+    os._exit(128 + signal.SIGTERM)
 
 
 if __name__ == "__main__":

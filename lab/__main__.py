@@ -1,4 +1,4 @@
-"""python -m lab up | demo | run | servers | bench"""
+"""python -m lab up | demo | run | servers | bench | deploy | undeploy | page"""
 
 import argparse
 import json
@@ -11,11 +11,14 @@ from pathlib import Path
 from typing import NoReturn
 
 from lab import child
+from lab import deploy as deployment
+from lab import page as entrance
 from lab import up as cluster
 from lab.control import control_socket
 from lab.ensemble import Ensemble, EnsembleError
 from lab.guard import GuardedDirectory
 from lab.interrupts import Interrupted, Interrupts
+from lab.kubectl import ClusterError, context_of
 from lab.ladder import BACKENDS, print_to_stderr, start_ensemble
 from lab.up import Place
 from lab.workers import WorkersError
@@ -55,6 +58,9 @@ def main(argv: Sequence[str]) -> int:
             return UNREACHABLE
         except WorkersError as exc:
             print_to_stderr(f"no workers: {exc}")
+            return UNREACHABLE
+        except ClusterError as exc:
+            print_to_stderr(str(exc))
             return UNREACHABLE
     return status
 
@@ -112,6 +118,21 @@ def bench(arguments: argparse.Namespace, interrupts: Interrupts) -> int:
     command = [sys.executable, "-m", "lab.bench", *arguments.rest]
     with _environment(arguments, interrupts) as environment:
         return child.run(command, environment, interrupts)
+
+
+def deploy(arguments: argparse.Namespace, interrupts: Interrupts) -> int:
+    """build the image and run it on minikube: three ZooKeeper servers and five workers"""
+    return deployment.deploy(arguments, interrupts)
+
+
+def undeploy(arguments: argparse.Namespace, interrupts: Interrupts) -> int:
+    """remove from minikube what deploy has put there"""
+    return deployment.undeploy(arguments, interrupts)
+
+
+def page(arguments: argparse.Namespace, interrupts: Interrupts) -> int:
+    """lead a local port to the master's pod, and to the next one when it changes"""
+    return entrance.page(arguments, interrupts)
 
 
 @contextmanager
@@ -192,6 +213,14 @@ def _parser() -> argparse.ArgumentParser:
     lists.add_argument("--until-stdin-closes", action="store_true", help="end when standard input does, too")
     add_with_ensemble(demo, f"Arguments: any of {', '.join(DEMOS)}, then options, which go to every demo.")
     add_with_ensemble(bench)
+    on_kubernetes = (add(deploy), add(undeploy), add(page))
+    for sub in on_kubernetes:
+        context = context_of(os.environ)
+        sub.add_argument("--context", default=context, metavar="NAME", help=f"which cluster ({context})")
+    deploys, _, pages = on_kubernetes
+    deploys.add_argument("--small", action="store_true", help="one ZooKeeper server, for a laptop with 8 GB")
+    deploys.add_argument("--memory", type=int, metavar="MIB", help="for minikube, when it is started (4096)")
+    pages.add_argument("--port", type=_port, default=8080, help="or the next free one (8080)")
     return parser
 
 

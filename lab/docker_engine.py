@@ -110,6 +110,9 @@ def remove(engine: docker.DockerClient, label: str) -> None:
         for network in engine.networks.list(filters={"label": label}):
             with suppress(NotFound):
                 network.remove()
+        for volume in engine.volumes.list(filters={"label": label}):
+            with suppress(NotFound):
+                volume.remove()
 
 
 def sweep(engine: docker.DockerClient) -> None:

@@ -12,8 +12,12 @@ from tests.conftest import ROOT, Ensemble
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```sh\n(.*?)```", README, flags=re.S)
 LINES = [line.split("  #")[0].strip() for block in BLOCKS for line in block.splitlines() if line.strip()]
-# Those with live workers are run in tests/worker.
-DEMO_LINES = [line for line in LINES if "python" in line and "<as printed>" not in line]
+# Those with live workers are run in tests/worker; those in a pod are looked at in tests/k8s.
+DEMO_LINES = [
+    line
+    for line in LINES
+    if "python" in line and "<as printed>" not in line and not line.startswith("kubectl")
+]
 # What a command ends with, where that isn't 0: a weak quorum is convicted.
 STATUS = {"--weak": 1}
 
@@ -27,7 +31,9 @@ def test_every_link_leads_somewhere(path: str) -> None:
     assert (ROOT / path).exists()
 
 
-@pytest.mark.parametrize("name", sorted(set(re.findall(r"(?:app|tests|docs|lab)/[\w/]+\.(?:py|md)", README))))
+@pytest.mark.parametrize(
+    "name", sorted(set(re.findall(r"(?:app|tests|docs|lab|k8s)/[\w/]+\.(?:py|md|yaml)", README)))
+)
 def test_every_file_that_is_named_exists(name: str) -> None:
     assert (ROOT / name).is_file()
 

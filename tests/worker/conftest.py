@@ -7,7 +7,7 @@ import itertools
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,86 +21,19 @@ from app.consistency.eventual import publish
 from lab.guard import GuardedDirectory
 from lab.ladder import print_to_stderr
 from lab.workers import Worker, Workers
+from tests.client import PATIENCE_S, Client
 from tests.conftest import Ensemble
 
-# A new master serves within ten seconds of its predecessor's SIGKILL; a busy machine may take longer.
-PATIENCE_S = 60.0
 Picture = np.ndarray[Any, np.dtype[np.uint8]]
 
 
-class Cluster:
+class Cluster(Client):
     """What a test does to the workers, and asks of them as a client would."""
 
     def __init__(self, workers: Workers, hosts: str) -> None:
+        super().__init__()
         self.workers = workers
         self.hosts = hosts
-        self.http = httpx.Client(timeout=30, trust_env=False)
-
-    # -- as a client --
-
-    def upload(
-        self, data: bytes, name: str = "picture.png", key: str | None = None, **fields: str
-    ) -> httpx.Response:
-        """Send to whoever leads, once; the answer, whatever it is."""
-        headers = {"Idempotency-Key": key} if key else {}
-        url = f"{self.master_url()}/upload"
-        return self.http.post(url, files={"image": (name, data)}, data=fields, headers=headers)
-
-    def insist(self, data: bytes, key: str, name: str = "picture.png") -> str:
-        """A stubborn client: the same request, with its key, until somebody says that it is stored."""
-        deadline = time.monotonic() + PATIENCE_S
-        while True:
-            said: object
-            try:
-                answer = self.upload(data, name, key)
-                if answer.status_code == 200:
-                    return str(answer.json()["job_id"])
-                said = (answer.status_code, answer.text)
-                assert answer.status_code in (403, 503, 504), said
-            except httpx.TransportError as error:
-                said = error
-            assert time.monotonic() < deadline, said
-            time.sleep(0.1)
-
-    def stored(self, data: bytes, name: str = "picture.png") -> str:
-        """Upload, and be told that it is stored; the job's id."""
-        answer = self.upload(data, name)
-        assert answer.status_code == 200, answer.text
-        return str(answer.json()["job_id"])
-
-    def job(self, job_id: str) -> dict[str, Any] | None:
-        """What whoever leads says of a job; None while nobody does."""
-        try:
-            answer = self.http.get(f"{self.master_url()}/jobs/{job_id}")
-        except (httpx.TransportError, AssertionError):
-            return None
-        return dict(answer.json()) if answer.status_code == 200 else None
-
-    def until(
-        self, job_id: str, condition: Callable[[dict[str, Any]], bool], every_s: float = 0.03
-    ) -> dict[str, Any]:
-        """Wait until a job is as wished; on failure, what it was last."""
-        deadline = time.monotonic() + PATIENCE_S
-        last = None
-        while last is None or not condition(last):
-            assert time.monotonic() < deadline, f"job {job_id} was last {last}"
-            time.sleep(every_s)
-            last = self.job(job_id) or last
-        return last
-
-    def ended(self, job_id: str) -> dict[str, Any]:
-        return self.until(job_id, lambda job: job["state"] in ("done", "failed"))
-
-    def result(self, job_id: str) -> bytes:
-        job = self.ended(job_id)
-        assert job["state"] == "done", job
-        answer = self.http.get(self.master_url() + str(job["download"]))
-        assert answer.status_code == 200, answer.text
-        return answer.content
-
-    def phase(self, job_id: str, phase: str, at_least: int = 1) -> None:
-        """Wait until a job is in the middle of a phase."""
-        self.until(job_id, lambda job: job["phase"] == phase and job["tasks_done"] >= at_least, 0.005)
 
     # -- who is who --
 

@@ -27,7 +27,7 @@ def typed(line: str, folder: Path, timeout_s: float) -> subprocess.CompletedProc
 
 def test_there_is_something_to_type() -> None:
     assert len(CURL_LINES) == 4
-    assert len(DEMO_LINES) == 2
+    assert len(DEMO_LINES) == 3
 
 
 def test_an_upload_by_curl_gives_the_picture_that_one_process_makes(cluster: Cluster, tmp_path: Path) -> None:
