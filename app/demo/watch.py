@@ -8,11 +8,12 @@ object itself lives in this run's root, and goes with it.
 import logging
 import math
 from collections.abc import Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from typing import Any
 
 from eventlet import queue
+from kazoo.exceptions import NoNodeError
 
 from app import paths, zk
 from app.consistency.quorum import UNWRITTEN, Held, Quorum, Register, decode
@@ -32,7 +33,7 @@ _LAST_OPERATIONS_S = 20.0
 # The table is drawn again at most this often, and looked at again at least every second.
 _FRAME_S = 0.2
 _GLANCE_S = 1.0
-_STEP_S = 2.0
+_STEP_S = 5.0
 _HEADER = ("replica", "hosted by", "online", "version", "value")
 
 
@@ -60,8 +61,8 @@ class Watch:
         """Load and look, until the time is over or Ctrl-C; then what was done is in the stage's history."""
         story, options = self._stage.story, self._stage.options
         self._create()
-        for replica in self._look().values():
-            self._stage.watched += [replica.host] if replica.host else []
+        self._before = self._look()  # who goes from now on is missed
+        self._stage.watched += [replica.host for replica in self._before.values() if replica.host]
         story.act(f"{options.clients} clients at leisure on the live workers' replicas: delete some pods")
         until = "until Ctrl-C" if math.isinf(seconds) else f"for {seconds:g} s, or until Ctrl-C"
         story.say(f"{until}; then everything that they saw is checked")
@@ -133,17 +134,20 @@ class Watch:
             self._changed.get()
 
     def _look(self) -> dict[int, Shown]:
-        """Every replica as it is now. Leaves watches. Raises one of zk.NO_ANSWER."""
-        deadline, shown = zk.Deadline(_STEP_S), {}
+        """Every replica as it is now, all asked at once. Leaves watches. Raises one of zk.NO_ANSWER."""
+        deadline, client, shown = zk.Deadline(_STEP_S), self._client, {}
+        asked = []
         for index in range(1, self._quorum.n + 1):
+            client.exists_async(paths.host(index), watch=self._changed.put)  # also for one that may come
             replica = self._stage.chroot + paths.replica(self._object_id, index)
-            self._client.exists_async(paths.host(index), watch=self._changed.put)
-            host = zk.get(self._client, paths.host(index), deadline)
-            holds = zk.get(self._client, replica, deadline, watch=self._changed.put)
+            host = client.get_async(paths.host(index))
+            asked.append((index, host, client.get_async(replica, watch=self._changed.put)))
+        for index, host, holds in asked:
+            found, held = _answer(host, deadline), _answer(holds, deadline)
             name, session = (
-                (host[0].decode(errors="replace"), host[1].ephemeralOwner) if host else (None, None)
+                (found[0].decode(errors="replace"), found[1].ephemeralOwner) if found else (None, None)
             )
-            shown[index] = Shown(name, session, _held(holds))
+            shown[index] = Shown(name, session, _held(held))
         return shown
 
     def _tell(self, now: Mapping[int, Shown]) -> None:
@@ -162,6 +166,14 @@ class Watch:
                     self._stage.story.say(f"replica {index}: {seen.host} hosts it{stale}", "bold green")
                     self._stage.watched += [seen.host] if seen.host not in self._stage.watched else []
         self._before = dict(now)
+
+
+def _answer(asked: Any, deadline: zk.Deadline) -> tuple[bytes, Any] | None:
+    """(data, stat), or None if there is no such znode. Raises one of zk.NO_ANSWER."""
+    with suppress(NoNodeError):
+        data, stat = zk.wait(asked, deadline)
+        return data, stat
+    return None
 
 
 def _held(found: tuple[bytes, Any] | None) -> Held | None:

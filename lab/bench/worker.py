@@ -183,7 +183,7 @@ def measure(hosts: str, quick: bool = False) -> list[Figure]:
             *_uploads(cluster, 1, quick),
             *_uploads(cluster, 75, quick),
             Figure("largest worker's peak, 75 MP", cluster.peak_mib(), "MiB", 400),
-            _tasks(cluster),
+            _tasks(cluster, 1 if quick else 3),
             *_idle(cluster, hosts, 2.0 if quick else _IDLE_S),
             *_long_day(cluster, 4 if quick else _LONG_DAY),
             Figure("new master after SIGTERM", cluster.takeover(signal.SIGTERM), "s", 2),
@@ -216,14 +216,14 @@ def _uploads(cluster: Cluster, megapixels: int, quick: bool) -> list[Figure]:
     ]
 
 
-def _tasks(cluster: Cluster) -> Figure:
+def _tasks(cluster: Cluster, samples: int) -> Figure:
     """What a task costs when there are 2,000 of them, over what it costs when there are 20."""
     body = form(picture(1))  # 1,000 rows, two phases
     each = {}
     for rows, tasks in ((100, 20), (1, 2000)):
         cluster.configure(rows)
         cluster.upload_to_done(body)
-        each[tasks] = statistics.median(cluster.upload_to_done(body) for _ in range(3)) / tasks
+        each[tasks] = statistics.median(cluster.upload_to_done(body) for _ in range(samples)) / tasks
     cluster.configure(1024)
     return Figure(
         f"a task of 2,000 ({1000 * each[2000]:.1f} ms) over one of 20", each[2000] / each[20], "x", 1.5

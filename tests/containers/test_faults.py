@@ -85,7 +85,7 @@ def test_a_rolling_restart_of_everything_loses_no_upload_and_does_none_twice(cla
             until(server.probed, server.last_words)
     classroom.settle()
 
-    assert len(acknowledged) >= 5, "there was a stream of uploads"
+    assert len(acknowledged) >= 3, "there was a stream of uploads"
     jobs = {path.split("/")[2] for path in classroom.znodes(paths.JOBS) - before}
     assert jobs == {job_id_for(key) for key in acknowledged}, "each is one job, and there is no other"
 

@@ -115,6 +115,16 @@ class Pods:
         finally:
             zk.disconnect(client)
 
+    def hosting(self) -> set[str]:
+        """Who hosts a replica of the cluster at work now."""
+        client = zk.connect(self.hosts, session_timeout_s=10, deadline_s=30)
+        try:
+            slots = zk.wait(client.get_children_async(paths.HOSTS), zk.Deadline(10))
+            found = [zk.get(client, f"{paths.HOSTS}/{slot}", zk.Deadline(10)) for slot in slots]
+            return {data.decode() for data, _ in filter(None, found)}
+        finally:
+            zk.disconnect(client)
+
     def folders(self) -> list[str]:
         """What guests have left on the workers' disks."""
         return [str(path) for one in self.workers.all for path in (one.backup_dir / "guests").glob("*")]

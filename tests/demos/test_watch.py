@@ -9,7 +9,7 @@ import pytest
 from app.checker.linearizability import check_registers
 from app.checker.parsing import read_history
 from tests.demos.conftest import Pods, SingleServer
-from tests.demos.playing import Playing, assert_one_line, play, roots
+from tests.demos.playing import Playing, assert_one_line, play, roots, within
 from tests.demos.test_options import only_object
 
 pytestmark = pytest.mark.timeout(180)
@@ -20,6 +20,7 @@ WATCH = ("hard", "--watch")
 
 def test_who_dies_is_named_and_so_is_who_takes_the_replica_over(pods: Pods) -> None:
     killed, stopped = pods.workers.all[0], pods.workers.all[3]
+    within(30, lambda: pods.hosting() == set(pods.names), "each hosts a replica")
     with Playing(*WATCH, zookeeper=pods.zookeeper) as playing:
         playing.wait_for("delete some pods")
         killed.send(signal.SIGKILL)

@@ -28,7 +28,11 @@ def test_the_folder_of_a_run_that_is_no_more_is_removed(temporary: Path) -> None
     assert not left.exists()
 
 
-@pytest.mark.parametrize("name", [f"k8s-zk-demo-{os.getpid()}-abc", "k8s-zk-demo-mine-abc", "other"])
+@pytest.mark.parametrize(
+    "name",
+    [f"k8s-zk-demo-{os.getpid()}-abc", "k8s-zk-demo-mine-abc", "other"],
+    ids=["a live one's", "nobody's", "another program's"],
+)
 def test_nobody_elses_folder_is_touched(temporary: Path, name: str) -> None:
     (temporary / name).mkdir()
 

@@ -168,6 +168,20 @@ def test_a_configuration_that_is_no_json_while_a_job_runs(cluster: Cluster) -> N
     assert np.array_equal(as_pixels(cluster.result(job_id)), equalized(picture))
     again = cluster.stored(as_file(picture))  # planned with the last good one
     assert np.array_equal(as_pixels(cluster.result(again)), equalized(picture))
+    cluster.configure(1024)
+
+
+def test_a_worker_that_comes_while_the_configuration_is_no_json_works_all_the_same(cluster: Cluster) -> None:
+    overwrite(cluster, b"chunk_size: 2048")
+    for worker in cluster.workers.all:
+        cluster.kill(worker)
+
+    cluster.workers.revive()
+    cluster.settle()
+
+    picture = noise(200, 300)
+    assert np.array_equal(as_pixels(cluster.result(cluster.stored(as_file(picture)))), equalized(picture))
+    cluster.configure(1024)
 
 
 def overwrite(cluster: Cluster, data: bytes) -> None:
