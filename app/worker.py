@@ -123,9 +123,14 @@ class Worker:
 
     @property
     def ready(self) -> bool:
-        """Whether its session is there, and it knows the configuration."""
+        """Whether its session is there, and it knows the configuration, or why it can't be known.
+
+        One that comes while the configuration can't be read works by the first one: it has no last good one.
+        """
         life = self.life
-        return life is not None and bool(life.client.connected) and life.config.copy.value is not None
+        if life is None or not life.client.connected:
+            return False
+        return life.config.copy.value is not None or life.config.rejected is not None
 
 
 class Life:
