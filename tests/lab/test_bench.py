@@ -21,7 +21,7 @@ ROWS = {
 }
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_the_bench_fills_every_row_with_positive_figures() -> None:
     ran = subprocess.run([*BENCH, "--samples", "5", "--json"], cwd=TOP, capture_output=True, text=True)
 
