@@ -1,6 +1,6 @@
 # One command each; everything is set up on the first call. `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help demo lab test quick bench deploy undeploy page lint setup clean
+.PHONY: help demo lab test quick bench pagebench screenshots deploy undeploy page lint setup clean
 
 PYTHON ?= python3
 VENV   := .venv
@@ -25,6 +25,12 @@ quick: $(VENV)/ready   ## unit tests and the three demos
 
 bench: $(VENV)/ready   ## speed, as ratios to raw ZooKeeper calls within one run
 	@$(PY) -m lab bench
+
+pagebench: $(VENV)/ready-dev   ## what the page costs: latency, processor time, and a browser's heap over 200 jobs
+	@$(PY) -m lab run -- $(PY) -m lab.bench.page
+
+screenshots: $(VENV)/ready-dev   ## the page in each of its states, into docs/screenshots (needs Chromium)
+	@$(PY) -m lab run -- $(PY) -m lab.screenshots
 
 deploy: $(VENV)/ready   ## the image and everything it needs on minikube (OPTIONS=--small for an 8 GB laptop)
 	@$(PY) -m lab deploy $(OPTIONS)

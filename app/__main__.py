@@ -22,6 +22,7 @@ from eventlet import hubs
 from app.errors import BadSettingError
 from app.settings import Settings, WorkerSettings
 from app.web.events import Events
+from app.web.logs import TAIL
 from app.web.server import serve
 from app.web.site import site
 from app.worker import Worker
@@ -41,6 +42,7 @@ def main() -> int:
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
     )
     logging.getLogger("kazoo").setLevel(logging.WARNING)
+    logging.getLogger().addHandler(TAIL)
     try:
         settings = Settings.from_environment(os.environ)
         local = WorkerSettings.from_environment(os.environ)

@@ -53,6 +53,8 @@ class Worker:
     Args:
         settings, worker_settings: from the environment.
         on_event: called with (kind, what) for whoever follows this worker's events; must return quickly.
+            ("cluster", None): somebody has come, gone, or taken a role; ("job", its Progress);
+            ("step", (what, job's id)): of a transaction.
 
     Attributes:
         uploads: how many uploads are being received now.
@@ -144,7 +146,7 @@ class Life:
         self.nodes = Nodes(client, self._someone_changed)
         self.slot = Slot(client, name, changed)
         self.config = ConfigReplica(client, name, node=self._description)
-        self.member = Member(client, name, worker.disk, on_change=changed)
+        self.member = Member(client, name, worker.disk, on_step=self._stepped, on_change=changed)
         self.crew = Crew(client, name, worker.shared, self._share, self._doing_changed, self._job_ended)
         self.guests = Guests(client, name, worker.settings.zk_hosts, worker.local.backup_dir / "guests")
         # Ended in the opposite order: who leads hands over first, and a demo's guests wait for nothing.
@@ -260,6 +262,11 @@ class Life:
         value = (self.config.copy.value or INITIAL)["chunk_size"]
         assert isinstance(value, int)  # parsed by its schema
         return value
+
+    def _stepped(self, step: str, job_id: str) -> None:
+        """A step of a transaction, here as primary or as backup."""
+        log.info("%s: %s", job_id, step)
+        self._worker.on_event("step", (step, job_id))
 
     def _someone_changed(self) -> None:
         gone, self._live = self._live - self.nodes.live, self.nodes.live

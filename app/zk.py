@@ -184,6 +184,19 @@ def get(client: Any, path: str, deadline: Deadline, watch: Any = None) -> tuple[
     return None
 
 
+def get_all(
+    client: Any, paths: Sequence[str], deadline: Deadline, watch: Any = None
+) -> list[tuple[bytes, Any] | None]:
+    """As :func:`get`, of many znodes, all asked at once."""
+    asked = [client.get_async(path, watch=watch) for path in paths]
+    found: list[tuple[bytes, Any] | None] = []
+    for result in asked:
+        found.append(None)
+        with suppress(NoNodeError):
+            found[-1] = wait(result, deadline)
+    return found
+
+
 def ensure(client: Any, paths: tuple[str, ...], deadline: Deadline) -> None:
     """Create the persistent znodes that are missing, with their parents. Raises Unreachable."""
     while True:

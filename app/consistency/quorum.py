@@ -172,6 +172,7 @@ class Register:
         choose: the source of the random choice of replicas, to repeat a run.
         on_ack: called with (version, replica) after each acknowledgement that is waited for, a write-back's
             too; may block (a demo's faults do).
+        on_answer: called with (replica, what it holds) for each of the R answers; must return quickly.
     """
 
     def __init__(
@@ -182,6 +183,7 @@ class Register:
         timeout_s: float = 2.0,
         choose: random.Random | None = None,
         on_ack: Callable[[Version, int], None] = lambda version, index: None,
+        on_answer: Callable[[int, Held], None] = lambda index, held: None,
     ) -> None:
         if len(replicas) != quorum.n:
             message = f"{len(replicas)} replicas can be reached, but n={quorum.n}"
@@ -191,6 +193,7 @@ class Register:
         self._timeout_s = timeout_s
         self._choose = choose or random.Random()
         self._on_ack = on_ack
+        self._on_answer = on_answer
         self._owing = dict.fromkeys(range(1, quorum.n + 1), 0)  # replica -> answers that have yet to come
         # Its green threads may outlive a call: a slow replica's answer, which nobody waits for any more.
         self._pool = eventlet.GreenPool(_MOST_WAITING)
@@ -270,6 +273,7 @@ class Register:
             else:
                 if isinstance(result, Seen):
                     answers[index] = result
+                    self._on_answer(index, result.held)
                     continue
                 offline += 1
             self._each(spare, reports, lambda index: self._look(index, deadline))

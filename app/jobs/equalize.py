@@ -20,13 +20,13 @@ from contextlib import contextmanager, suppress
 from itertools import chain
 from operator import index
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import IO, Any, Literal, cast
 
 import numpy as np
 import numpy.typing as npt
 
 # By name, so that Pillow doesn't load all its formats to find these three.
-from PIL import ExifTags, Image, JpegImagePlugin, PngImagePlugin, TiffImagePlugin  # noqa: F401
+from PIL import ExifTags, Image, ImageOps, JpegImagePlugin, PngImagePlugin, TiffImagePlugin  # noqa: F401
 from pydantic import BaseModel, ConfigDict, JsonValue, PositiveInt
 
 from app.jobs.job import MOST_PIECES, Buffer, Job, Piece, Split, Unusable
@@ -80,6 +80,7 @@ _MODES = {
 }  # fmt: skip
 _WITH_ALPHA = {"L": "LA", "RGB": "RGBA", "LA": "LA", "RGBA": "RGBA"}
 _PIXEL_BYTES = {"L": 1, "LA": 2, "RGB": 3, "RGBA": 4, "I;16": 2}
+_SEEN = {"L": "L", "LA": "LA", "RGB": "RGB", "RGBA": "RGBA"}  # modes that every browser shows
 _UNCHANGED = list(range(256))
 
 _Levels = npt.NDArray[np.int64]
@@ -153,6 +154,13 @@ class Equalize(Job):
                 return Split(_cut(source, start, picture, rows), about, in_source=True)
             return Split(_decoded(image, array, picture, rows), about)
 
+    def preview(self, file: IO[bytes], most_px: int) -> bytes:
+        with _recognised(file) as (image, picture):
+            out = io.BytesIO()
+            with _blaming(picture.format):
+                _small(image, most_px).save(out, "PNG", compress_level=4)
+            return out.getvalue()
+
     def map(self, phase: str, piece: Buffer, given: Buffer, about: Mapping[str, JsonValue]) -> Buffer:
         mode = _Picture.model_validate(about).mode
         if phase == "histograms":
@@ -187,6 +195,16 @@ class Equalize(Job):
 # --- looking at a file --------------------------------------------------------------------------------------
 
 
+def _small(image: Image.Image, most_px: int) -> Image.Image:
+    """As a person sees it, with no side longer than ``most_px``."""
+    image.draft(None, (most_px, most_px))  # a JPEG is decoded as small as that, for an eighth of the time
+    image.thumbnail((most_px, most_px), Image.Resampling.BOX)
+    if image.mode.startswith("I;16"):
+        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    upright = ImageOps.exif_transpose(image)
+    return upright.convert(_SEEN.get(_target_mode(upright), "L"))
+
+
 @contextmanager
 def _blaming(format_: str) -> Iterator[None]:
     """What goes wrong here is the file's fault, unless the system says otherwise (a full disk, say)."""
@@ -203,20 +221,25 @@ def _blaming(format_: str) -> Iterator[None]:
 def _opened(source: Path) -> Iterator[tuple[Image.Image, _Picture]]:
     """The picture, not decoded yet, and what its header says. Raises Unusable."""
     # An open file, not its path: by path Pillow maps uncompressed TIFFs, and garbles those on their side.
-    with source.open("rb") as file:
-        start = file.read(8)
-        if not start:
-            raise Unusable("the file is empty")
-        format_ = next((name for magic, name in _MAGIC.items() if start.startswith(magic)), None)
-        if format_ is None:
-            raise Unusable("the file is no TIFF, PNG or JPEG", unknown_format=True)
-        file.seek(0)
+    with source.open("rb") as file, _recognised(file) as found:
+        yield found
+
+
+@contextmanager
+def _recognised(file: IO[bytes]) -> Iterator[tuple[Image.Image, _Picture]]:
+    start = file.read(8)
+    if not start:
+        raise Unusable("the file is empty")
+    format_ = next((name for magic, name in _MAGIC.items() if start.startswith(magic)), None)
+    if format_ is None:
+        raise Unusable("the file is no TIFF, PNG or JPEG", unknown_format=True)
+    file.seek(0)
+    with _blaming(format_):
+        image = Image.open(file, formats=(format_,))
+    with image:
         with _blaming(format_):
-            image = Image.open(file, formats=(format_,))
-        with image:
-            with _blaming(format_):
-                picture = _looked_at(image, format_)
-            yield image, picture
+            picture = _looked_at(image, format_)
+        yield image, picture
 
 
 def _looked_at(image: Image.Image, format_: str) -> _Picture:

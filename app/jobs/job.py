@@ -15,7 +15,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import IO, ClassVar
 
 from pydantic import JsonValue
 
@@ -87,6 +87,14 @@ class Job(ABC):
 
         Raises Unusable.
         """
+
+    def preview(self, file: IO[bytes], most_px: int) -> bytes | None:
+        """A small PNG of an input or an output, for the page; None if there is nothing to see in them.
+
+        May raise Unusable or OSError. A job need not have this.
+        """
+        del file, most_px
+        return None
 
     @abstractmethod
     def split(self, source: Path, array: Path, chunk_size: int) -> Split:

@@ -12,7 +12,7 @@ import time
 from base64 import b64decode
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -63,6 +63,7 @@ class Progress:
     Attributes:
         state: replicated, running, done or failed.
         done, total: tasks of the present phase.
+        finished: (task, worker), as they were done; another list for every attempt at a phase.
         started: when it was committed, in seconds since 1970 by the store's clock.
     """
 
@@ -74,6 +75,7 @@ class Progress:
     total: int = 0
     started: float = 0.0
     result: Result | None = None
+    finished: list[tuple[int, str]] = field(default_factory=list)
 
 
 # A split that is made: its chunk_size, what it gave, and the name of the array that was written, if any.
@@ -264,10 +266,13 @@ class Runner:
     def _phase(self, plan: Plan, phase: str) -> list[Done]:
         """Every task's result, in order; offered until all are there."""
         count = len(plan.pieces)
+        self.progress.finished = []
         self._make_tasks(phase, count)
         self._tell("running", phase, 0, count)
         done: dict[int, Done] = {}
         self._gather(phase, range(count), done)
+        if done:
+            self._tell("running", phase, len(done), count)
         offered = self._offer(plan, phase, _open(count, done))
         while len(done) < count:
             event = "complaint" if self._complaints else self._next_event()
@@ -337,6 +342,7 @@ class Runner:
                     self._complaints.append((index, task.damaged))
                 else:
                     done[index] = task
+                    self.progress.finished.append((index, task.by))
 
     def _ask(self, phase: str, index: int) -> Any:
         # The same callback each time: kazoo calls it once, however often it was left.

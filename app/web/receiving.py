@@ -6,8 +6,8 @@ from typing import Any
 from multipart import MultipartError, MultipartSegment, ParserLimitReached, PushMultipartParser
 from werkzeug.http import parse_options_header
 
-from app.errors import LessonError
 from app.mapreduce.uploads import Spool, UploadDisk
+from app.web.origin import BadRequest
 
 # Read from the socket at once: larger blocks are fresh memory every time, which is slow.
 _BLOCK_BYTES = 1 << 16
@@ -19,12 +19,8 @@ _MOST_PARTS = 16
 _MOST_NAME = 200
 
 
-class BadUpload(LessonError):
-    """The request isn't an upload that can be read; ``status`` is HTTP's word for it."""
-
-    def __init__(self, message: str, status: int = 400) -> None:
-        super().__init__(message)
-        self.status = status
+class BadUpload(BadRequest):
+    """The request isn't an upload that can be read."""
 
 
 class Received:

@@ -1,10 +1,8 @@
 """The routes. A worker that isn't the master says who is."""
 
-import logging
 import re
 import uuid
-from collections.abc import Callable, Iterator
-from functools import wraps
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,30 +12,23 @@ from werkzeug.exceptions import HTTPException
 
 from app import jobs, zk
 from app.consistency.transactions import job_id_for
-from app.errors import InDoubt, LessonError, NotMaster, NotUnderstood, OtherPayload, TooLarge
-from app.jobs.job import Unusable
+from app.errors import NotMaster
 from app.mapreduce.master import Master
-from app.web.events import Events
+from app.web import actions
+from app.web.answers import Answer, answering, error
+from app.web.events import Events, wants
+from app.web.logs import TAIL
+from app.web.objects import REGISTER
+from app.web.origin import body_of, careful
 from app.web.receiving import BadUpload, Received, receive
 from app.web.views import download_path, job_view
 from app.worker import Worker
 
-log = logging.getLogger(__name__)
-
-# What isn't here is a passing trouble of the cluster: 503, try again.
-_STATUS: tuple[tuple[type[LessonError], int], ...] = (
-    (NotMaster, 403),
-    (TooLarge, 413),
-    (OtherPayload, 422),
-    (NotUnderstood, 500),
-)
-
 _DOWNLOAD = re.compile(r"(?P<id>[0-9a-f-]{36})_final\.[a-z0-9]{1,5}")
+_PREVIEW = re.compile(r"(?P<id>[0-9a-f-]{36})_(?P<which>before|after)\.png")
 _JOB_ID = re.compile(r"[0-9a-f-]{36}")
 _BLOCK_BYTES = 1 << 20
 _STATIC = Path(__file__).parent / "static"
-
-Answer = Response | tuple[Response, int]
 
 
 def site(worker: Worker, events: Events) -> Flask:
@@ -53,60 +44,23 @@ def site(worker: Worker, events: Events) -> Flask:
         ("/download/<name>", "GET", routes.download),
         ("/cluster", "GET", routes.cluster),
         ("/events", "GET", routes.events),
+        ("/logs", "GET", routes.logs),
+        ("/preview/<name>", "GET", routes.preview),
+        ("/config", "POST", routes.config),
+        ("/quorum/write", "POST", routes.quorum_write),
+        ("/quorum/read", "POST", routes.quorum_read),
         ("/healthz", "GET", routes.healthz),
         ("/readyz", "GET", routes.readyz),
     ):
-        app.add_url_rule(rule, view.__name__, _answering(view), methods=[method])
+        app.add_url_rule(rule, view.__name__, answering(view), methods=[method])
     for code in (404, 405):
         app.register_error_handler(code, _no_such_route)
-    app.after_request(_careful)
+    app.after_request(careful)
     return app
 
 
-def _no_such_route(error: HTTPException) -> Answer:
-    return _error(error.code or 404, f"{request.method} {request.path} is nothing here")
-
-
-def _careful(answer: Response) -> Response:
-    """Nothing from another host, no script in a page but ours, no guessing of types."""
-    answer.headers.setdefault("Content-Security-Policy", "default-src 'self'; frame-ancestors 'none'")
-    answer.headers["X-Content-Type-Options"] = "nosniff"
-    return answer
-
-
-def _answering(view: Callable[..., Any]) -> Callable[..., Any]:
-    """Every ending has its status, and one plain sentence."""
-
-    @wraps(view)
-    def answer(**arguments: Any) -> Any:
-        try:
-            return view(**arguments)
-        except InDoubt as error:
-            return _error(504, str(error), job_id=error.ask_again)
-        except zk.NO_ANSWER:
-            return _error(503, "ZooKeeper doesn't answer at the moment: try again")
-        except OSError as error:
-            return _error(507, f"a disk here can't keep it ({error.strerror or error}): nothing was stored")
-        except (LessonError, Unusable) as error:
-            return _error(_status(error), str(error))
-        except Exception:
-            # A job's split is a student's own code; its traceback is for the log.
-            log.exception("%s %s", request.method, request.path)
-            return _error(500, "something here has failed; the worker's log has the details")
-
-    return answer
-
-
-def _status(error: LessonError | Unusable) -> int:
-    if isinstance(error, BadUpload):
-        return error.status
-    if isinstance(error, Unusable):
-        return 415 if error.unknown_format else 422
-    return next((status for kind, status in _STATUS if isinstance(error, kind)), 503)
-
-
-def _error(status: int, message: str, **more: Any) -> Answer:
-    return jsonify({"error": message, **more}), status
+def _no_such_route(why: HTTPException) -> Answer:
+    return error(why.code or 404, f"{request.method} {request.path} is nothing here")
 
 
 class _Routes:
@@ -158,7 +112,7 @@ class _Routes:
         master = self._master()
         progress = master.find(job_id) if _JOB_ID.fullmatch(job_id) else None
         if progress is None:
-            return _error(404, "there is no such job")
+            return error(404, "there is no such job")
         return jsonify(job_view(progress))
 
     def download(self, name: str) -> Any:
@@ -166,12 +120,12 @@ class _Routes:
         fits = _DOWNLOAD.fullmatch(name)
         progress = master.find(fits["id"]) if fits else None
         if progress is None or progress.result is None or download_path(progress) != request.path:
-            return _error(404, "there is no such result")
+            return error(404, "there is no such result")
         result = progress.result
         try:
             file = tpool.execute(open, self._worker.shared.result(result.file or ""), "rb", 0)
         except FileNotFoundError:
-            return _error(410, "this result is no longer kept: only those of the last jobs are")
+            return error(410, "this result is no longer kept: only those of the last jobs are")
         answer = Response(_blocks(file), mimetype=_KINDS.get(result.extension, "application/octet-stream"))
         answer.content_length = result.size
         answer.headers["Content-Disposition"] = f'inline; filename="{name}"'
@@ -180,15 +134,53 @@ class _Routes:
     def cluster(self) -> Answer:
         life = self._worker.life
         if life is None:
-            return _error(503, "no session with ZooKeeper at the moment: try again")
+            return error(503, "no session with ZooKeeper at the moment: try again")
         return jsonify({"nodes": life.cluster()})
 
     def events(self) -> Any:
+        """``?page`` adds what the page shows, ``&logs`` everybody's log; ``&after=<id>`` resumes."""
+        master, asked = self._master(), request.args
+        after = request.headers.get("Last-Event-ID") or asked.get("after", "")
+        heard = wants("page" in asked, "logs" in asked)
+        return _stream(self._events.follow(self._worker, master, heard, after))
+
+    def logs(self) -> Any:
+        """This worker's own log, and not only the master's."""
+        after = request.headers.get("Last-Event-ID", "")
+        return _stream(TAIL.follow(int(after) if after.isdecimal() else 0))
+
+    def preview(self, name: str) -> Answer:
         master = self._master()
-        request.environ["eventlet.minimum_write_chunk_size"] = 1  # an event is news: it doesn't wait for more
-        uncached = {"Cache-Control": "no-store"}
-        stream = self._events.follow(lambda: self._worker.keeps(master))
-        return Response(stream, mimetype="text/event-stream", headers=uncached)
+        fits = _PREVIEW.fullmatch(name)
+        progress = master.find(fits["id"]) if fits else None
+        if fits is None or progress is None:
+            return error(404, "there is no such job")
+        made = self._events.scene(self._worker, master).previews.get(progress, fits["which"])
+        if made is None:
+            return error(410, "there is no picture of that, or it is no longer kept")
+        return Response(made, mimetype="image/png", headers={"Cache-Control": "private, max-age=3600"})
+
+    def config(self) -> Answer:
+        self._master()
+        return jsonify(actions.configure(self._client(), body_of(request))), 200
+
+    def quorum_write(self) -> Answer:
+        return self._quorum("write")
+
+    def quorum_read(self) -> Answer:
+        return self._quorum("read")
+
+    def _quorum(self, op: str) -> Answer:
+        scene = self._events.scene(self._worker, self._master())
+        told, status = actions.quorum(self._client(), op, body_of(request))
+        scene.touch(REGISTER)  # a read writes nothing, and is to be seen nevertheless
+        return jsonify(told), status
+
+    def _client(self) -> Any:
+        """The session. Raises NotMaster where there is none at the moment."""
+        if (life := self._worker.life) is None:
+            raise NotMaster("no session with ZooKeeper at the moment: try again")
+        return life.client
 
     def healthz(self) -> Answer:
         """The event loop turns. An unreachable ZooKeeper is no reason to restart us."""
@@ -196,9 +188,15 @@ class _Routes:
 
     def readyz(self) -> Answer:
         if self._worker.stopping or not self._worker.ready:
-            return _error(503, "no session with ZooKeeper, or about to end")
+            return error(503, "no session with ZooKeeper, or about to end")
         life = self._worker.life
         return jsonify({"ready": True, "pod": self._worker.name, "role": life.role if life else None})
+
+
+def _stream(events: Iterator[str]) -> Response:
+    request.environ["eventlet.minimum_write_chunk_size"] = 1  # an event is news: it doesn't wait for more
+    uncached = {"Cache-Control": "no-store"}
+    return Response(events, mimetype="text/event-stream", headers=uncached)
 
 
 _KINDS = {

@@ -3,6 +3,7 @@
 import time
 from typing import Any
 
+from app import jobs
 from app.mapreduce.runner import Progress
 
 
@@ -18,12 +19,22 @@ def job_view(progress: Progress) -> dict[str, Any]:
         "size": progress.manifest.size,
         "state": progress.state,
         "phase": progress.phase,
+        "phases": phases_of(progress.manifest.job),
         "tasks_done": progress.done,
         "tasks_total": progress.total,
         "seconds": None if seconds is None else round(seconds, 3),
         "error": result.error if result else None,
         "download": download_path(progress),
     }
+
+
+def phases_of(kind: str) -> list[str]:
+    """The phases of a job of this kind; none of one whose file isn't there any more."""
+    return list(jobs.find(kind).phases) if kind in _KINDS else []
+
+
+# Once: a folder is listed for it.
+_KINDS = frozenset(jobs.names())
 
 
 def download_path(progress: Progress) -> str | None:

@@ -1,0 +1,55 @@
+"""Looking at znodes while somebody looks at the page: when a watch says so, and at a measured pace."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import eventlet
+
+from app import zk
+from app.upkeep import Upkeep
+
+STEP_S = 3.0
+
+
+class Eye:
+    """Looks at once when something has changed, but not more often than a person can follow.
+
+    Args:
+        look: gets the paths that have changed, none if all of it is to be looked at; leaves :attr:`changed`
+            as the watch on what it has seen. May raise one of zk.NO_ANSWER.
+        pause_s: between two looks. Changes meanwhile are one look.
+    """
+
+    def __init__(self, client: Any, what: str, look: Callable[[set[str]], None], pause_s: float) -> None:
+        self._look = look
+        self._pause_s = pause_s
+        self._paths: set[str] = set()
+        self._waking = False
+        self._looked_at = 0.0
+        self._upkeep = Upkeep(client, what, self._paced)
+
+    def start(self) -> None:
+        self._upkeep.start()
+
+    def stop(self) -> None:
+        self._upkeep.stop()
+        self._waking = False
+
+    def changed(self, event: Any) -> None:
+        """A watch's callback: never blocks. Several in a row wake once."""
+        self._paths.add(event.path or "")
+        if not self._waking:
+            self._waking = True
+            self._upkeep.wake()
+
+    def _paced(self) -> None:
+        eventlet.sleep(max(0.0, self._looked_at + self._pause_s - time.monotonic()))
+        paths, self._paths = self._paths, set()
+        self._waking = False
+        try:
+            self._look(paths)
+        except zk.NO_ANSWER:
+            self._paths.clear()  # the next look is at all of it
+            raise
+        self._looked_at = time.monotonic()

@@ -1,0 +1,253 @@
+// The job that is shown: sending it, its phases and tasks, its pictures, its end; and the list of the last ones.
+
+import { Phase } from "./cells.js";
+import { ask, found, h, say } from "./dom.js";
+
+const JOBS_KEPT = 10;
+const CELLS_KEPT = 4;
+const PATIENCE_MS = 60_000;
+const PICTURE_AFTER_MS = 300; // jobs that follow each other quickly are not looked at
+const HEAD_LETTERS = 600;
+
+export class Job {
+  constructor(pods) {
+    this.pods = pods;
+    this.jobs = new Map(); // id -> as told
+    this.phases = new Map(); // id -> Map of phase -> Phase
+    this.followed = null;
+    this.chosen = false; // by a person: it stays
+    this.painting = false;
+    found("upload").addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.send(new FormData(event.target));
+    });
+    this.listenForDrops(found("drop"), found("upload").elements.image);
+    found("drop").addEventListener("change", (event) => say(found("said"), event.target.files[0] ? `${event.target.files[0].name}: ready to be sent` : ""));
+  }
+
+  listenForDrops(zone, input) {
+    const over = (is) => (event) => {
+      if (!event.dataTransfer?.types.includes("Files")) return;
+      event.preventDefault();
+      zone.classList.toggle("over", is);
+    };
+    for (const target of [document.body]) {
+      target.addEventListener("dragover", over(true));
+      target.addEventListener("dragleave", over(false));
+      target.addEventListener("drop", (event) => {
+        over(false)(event);
+        if (event.dataTransfer?.files.length) {
+          input.files = event.dataTransfer.files;
+          if (/\.txt$|\.md$/i.test(input.files[0].name)) found("kinds").value = "wordcount";
+          found("upload").requestSubmit();
+        }
+      });
+    }
+  }
+
+  // -- sending --
+
+  /** A stubborn client: the same request, under the same key, until somebody says what became of it. */
+  async send(form) {
+    const name = form.get("image").name;
+    const key = Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+    const until = Date.now() + PATIENCE_MS;
+    say(found("said"), `${name}: sending; the answer comes when two disks have it`);
+    for (;;) {
+      try {
+        const { job_id: id } = await ask("/upload", { method: "POST", body: form, headers: { "Idempotency-Key": key } });
+        say(found("said"), `${name}: stored; two disks have it`);
+        this.follow(id, true);
+        return;
+      } catch (error) {
+        const mayPass = error.status === undefined || [403, 503, 504].includes(error.status);
+        if (!mayPass || Date.now() > until) {
+          say(found("said"), `${name}: not done: ${error.message}`);
+          return;
+        }
+        say(found("said"), `${name}: ${error.status ? error.message : "no answer; the master may have changed"} (trying again)`);
+        await new Promise((resolve) => setTimeout(resolve, 700));
+      }
+    }
+  }
+
+  // -- what is told --
+
+  reset(jobs, tasks, kinds) {
+    this.jobs = new Map([...jobs].reverse().map((job) => [job.id, job]));
+    const own = this.followed && this.phases.get(this.followed);
+    this.phases = new Map(own ? [[this.followed, own]] : []);
+    for (const told of tasks) this.takeTasks(told);
+    const select = found("kinds");
+    const chosen = select.value;
+    select.replaceChildren(...kinds.map((kind) => h("option", {}, kind)));
+    select.value = kinds.includes(chosen) ? chosen : kinds[0];
+    this.choose();
+    this.list();
+    this.paintSoon();
+  }
+
+  take(job) {
+    const isNew = !this.jobs.has(job.id);
+    this.jobs.set(job.id, job);
+    for (const id of [...this.jobs.keys()].slice(0, -JOBS_KEPT)) if (id !== this.followed) this.jobs.delete(id);
+    if (isNew) this.choose();
+    this.listSoon();
+    if (job.id === this.followed) this.paintSoon();
+  }
+
+  takeTasks(told) {
+    const phases = this.phases.get(told.job) ?? new Map();
+    this.phases.set(told.job, phases);
+    let phase = phases.get(told.phase);
+    if (!phase || phase.total !== told.total) {
+      phase = new Phase(told.phase, told.total);
+      phases.set(told.phase, phase);
+    }
+    phase.take(told);
+    for (const id of [...this.phases.keys()].slice(0, -CELLS_KEPT)) if (id !== this.followed) this.phases.delete(id);
+    if (told.job === this.followed) this.paintSoon();
+  }
+
+  /** Show the newest job, unless a person has chosen one, or one is still running. */
+  choose() {
+    const now = this.jobs.get(this.followed);
+    const running = now && !["done", "failed"].includes(now.state);
+    const newest = [...this.jobs.keys()].pop();
+    if (newest && newest !== this.followed && !running && !this.chosen) this.follow(newest, false);
+  }
+
+  follow(id, chosen) {
+    this.chosen = chosen && this.jobs.get(id)?.state !== undefined && id !== [...this.jobs.keys()].pop();
+    if (id !== this.followed) {
+      this.followed = id;
+      found("phases").replaceChildren();
+      found("pictures").replaceChildren();
+      found("result").replaceChildren();
+      this.pictured = "";
+    }
+    this.paintSoon();
+  }
+
+  // -- what is shown --
+
+  paintSoon() {
+    if (this.painting) return;
+    this.painting = true;
+    requestAnimationFrame(() => {
+      this.painting = false;
+      this.paint();
+    });
+  }
+
+  paint() {
+    const job = this.jobs.get(this.followed);
+    found("followed").hidden = !job;
+    found("nothing").hidden = Boolean(job);
+    if (!job) return;
+    say(found("job-name"), `${job.name} (${job.job}, ${size(job.size)})`);
+    found("job-state").className = job.state;
+    say(found("job-state"), words(job));
+    this.paintPhases(job);
+    this.paintResult(job);
+    this.picture(job);
+  }
+
+  paintPhases(job) {
+    const phases = this.phases.get(job.id) ?? new Map();
+    const alive = (pod) => this.pods.isLive(pod);
+    for (const name of job.phases) {
+      const phase = phases.get(name);
+      if (phase && phase.element.parentNode !== found("phases")) {
+        const old = [...found("phases").children].find((child) => child.dataset.phase === name);
+        phase.element.dataset.phase = name;
+        if (old) old.replaceWith(phase.element);
+        else found("phases").append(phase.element);
+      }
+      phase?.paint(alive);
+    }
+    const at = job.state === "done" ? job.phases.length : Math.max(0, job.phases.indexOf(job.phase));
+    const part = job.tasks_total ? job.tasks_done / job.tasks_total : 0;
+    found("progress").max = job.phases.length || 1;
+    found("progress").value = job.state === "done" ? found("progress").max : at + part;
+    this.tellWork(job, phases.get(job.phase));
+  }
+
+  tellWork(job, phase) {
+    const works = new Map();
+    if (phase && job.state === "running") {
+      for (const [pod, { did, held }] of phase.shares()) works.set(pod, `${job.phase}: ${did} done${held ? `, ${held} held` : ""}`);
+    }
+    this.pods.work(works);
+  }
+
+  paintResult(job) {
+    const wanted = job.download ?? "";
+    if (found("result").dataset.of === wanted) return;
+    found("result").dataset.of = wanted;
+    found("result").replaceChildren(...(wanted ? [h("a", { href: wanted, download: `${job.name.replace(/\.[^.]*$/, "")}_${job.job}.${wanted.split(".").pop()}` }, `Download the result (${wanted.split(".").pop()})`)] : []));
+  }
+
+  picture(job) {
+    const state = `${job.id} ${job.state === "done"}`;
+    if (this.pictured === state || job.state === "failed") return;
+    this.pictured = state;
+    clearTimeout(this.picturing);
+    this.picturing = setTimeout(() => this.look(job, state), PICTURE_AFTER_MS);
+  }
+
+  async look(job, state) {
+    const figures = [];
+    for (const which of job.state === "done" ? ["before", "after"] : ["before"]) {
+      const image = h("img", { alt: `${job.name}, ${which}`, src: `/preview/${encodeURIComponent(job.id)}_${which}.png` });
+      try {
+        await image.decode();
+        figures.push(h("figure", {}, image, h("figcaption", {}, which)));
+      } catch {
+        // No picture: a text, or one that is no longer kept.
+      }
+    }
+    if (this.pictured !== state) return;
+    if (!figures.length && job.download && /\.(json|txt)$/.test(job.download)) figures.push(await beginning(job));
+    if (this.pictured === state) found("pictures").replaceChildren(...figures);
+  }
+
+  // -- the last jobs --
+
+  listSoon() {
+    this.listing ??= setTimeout(() => {
+      this.listing = null;
+      this.list();
+    }, 200);
+  }
+
+  list() {
+    found("jobs").replaceChildren(...[...this.jobs.values()].reverse().map((job) => {
+      const show = h("button", { type: "button", class: "link" }, job.name);
+      show.addEventListener("click", () => this.follow(job.id, true));
+      const state = job.state === "failed" ? `failed: ${job.error}` : job.state;
+      const link = job.download ? h("a", { href: job.download, title: `result of ${job.name}` }, job.download.split(".").pop()) : "";
+      return h("tr", { class: job.state }, h("td", {}, show), h("td", {}, job.job), h("td", {}, state),
+        h("td", {}, job.seconds == null ? "" : job.seconds.toFixed(2)), h("td", {}, link));
+    }));
+  }
+}
+
+function words(job) {
+  if (job.state === "failed") return `Failed: ${job.error}`;
+  if (job.state === "done") return `Done in ${job.seconds.toFixed(2)} s`;
+  if (!job.phase) return "Stored on two disks; being planned";
+  return `Running: ${job.phase}, ${job.tasks_done} of ${job.tasks_total} tasks`;
+}
+
+const size = (bytes) => (bytes < 1e6 ? `${Math.ceil(bytes / 1e3)} kB` : `${(bytes / 1e6).toFixed(1)} MB`);
+
+/** The first letters of a result that is text. */
+async function beginning(job) {
+  const answer = await fetch(job.download);
+  const reader = answer.body.getReader();
+  const { value } = await reader.read();
+  reader.cancel();
+  const text = new TextDecoder().decode(value ?? new Uint8Array()).slice(0, HEAD_LETTERS);
+  return h("figure", { class: "text" }, h("pre", { tabindex: "0", "aria-label": "the beginning of the result" }, `${text}…`), h("figcaption", {}, "after"));
+}
