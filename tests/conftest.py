@@ -18,12 +18,17 @@ from typing import Any
 import eventlet
 import pytest
 from eventlet.green import socket as green_socket
+from hypothesis import settings
 
 from app import zk
 from app.cluster.election import prepare
 from app.demo.run import remove
 from app.demo.servers import Servers
 from app.faults import Link
+
+# The machine is shared: how long an example takes says nothing about the code.
+settings.register_profile("a busy machine", deadline=None)
+settings.load_profile("a busy machine")
 
 ROOT = Path(__file__).resolve().parent.parent
 # Short, so that a test of an expiry doesn't take long; two of the lab's ticks are half a second.

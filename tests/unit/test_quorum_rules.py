@@ -247,8 +247,8 @@ def five(held: Held = V1) -> dict[int, Held]:
     return dict.fromkeys(range(1, 6), held)
 
 
-def register_over(script: Script, quorum: Quorum | None = None) -> Register:
-    return Register(Scripted(script), quorum or Quorum(), timeout_s=0.5, choose=InThisOrder())
+def register_over(script: Script, quorum: Quorum | None = None, timeout_s: float = 0.5) -> Register:
+    return Register(Scripted(script), quorum or Quorum(), timeout_s=timeout_s, choose=InThisOrder())
 
 
 def test_a_write_is_refused_if_every_store_was_provably_turned_away() -> None:
@@ -368,7 +368,7 @@ def test_a_replica_that_owes_an_answer_is_asked_last() -> None:
 
 def test_as_many_callers_as_there_are_may_ask_at_once() -> None:
     script = Script(five())
-    register = register_over(script)
+    register = register_over(script, timeout_s=30)
     threads = [eventlet.spawn(register.read) for _ in range(200)]
     assert [thread.wait() for thread in threads] == [V1] * 200
 
