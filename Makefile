@@ -16,7 +16,7 @@ demo: $(VENV)/ready   ## a real ZooKeeper ensemble, and the three demos on it (O
 lab: $(VENV)/ready   ## an ensemble and five workers, the page on http://127.0.0.1:8080, until Ctrl-C
 	@$(PY) -m lab up $(OPTIONS)
 
-test: $(VENV)/ready   ## every test, about twenty-five minutes; without a Docker engine its tests are skipped, and counted
+test: $(VENV)/ready   ## every test, about forty minutes; without a Docker engine its tests are skipped, and counted
 	@$(PY) -m pytest $(PYTEST)
 
 quick: $(VENV)/ready   ## unit tests and the three demos
