@@ -10,7 +10,7 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ import eventlet
 import pytest
 from eventlet.green import socket as green_socket
 from hypothesis import settings
+from kazoo.exceptions import NoNodeError
 
 from app import zk
 from app.cluster.election import prepare
@@ -78,6 +79,22 @@ def servers(ensemble: Ensemble) -> Iterator[Servers]:
     orders = ensemble.servers()
     yield orders
     orders.mend()
+
+
+def znodes_below(hosts: str, *roots: str) -> set[str]:
+    """Every znode below these."""
+
+    def tree(root: str) -> Iterator[str]:
+        with suppress(NoNodeError):
+            for child in client.get_children(root):
+                yield f"{root}/{child}"
+                yield from tree(f"{root}/{child}")
+
+    client = zk.connect(hosts, session_timeout_s=10, deadline_s=30)
+    try:
+        return {path for root in roots for path in tree(root)}
+    finally:
+        zk.disconnect(client)
 
 
 class Place:

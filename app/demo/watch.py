@@ -76,9 +76,8 @@ class Watch:
 
     def _create(self) -> None:
         """The object, if enough live workers would serve it. Raises BadSettingError."""
-        hosts = zk.wait(self._client.get_children_async("/"), zk.Deadline(_STEP_S))
-        served = []
-        if paths.HOSTS.strip("/") in hosts:
+        served: list[str] = []
+        with suppress(NoNodeError):  # no worker has ever been here
             served = zk.wait(self._client.get_children_async(paths.HOSTS), zk.Deadline(_STEP_S))
         if len(served) < self._quorum.w:
             message = (
@@ -135,45 +134,40 @@ class Watch:
 
     def _look(self) -> dict[int, Shown]:
         """Every replica as it is now, all asked at once. Leaves watches. Raises one of zk.NO_ANSWER."""
-        deadline, client, shown = zk.Deadline(_STEP_S), self._client, {}
-        asked = []
-        for index in range(1, self._quorum.n + 1):
-            client.exists_async(paths.host(index), watch=self._changed.put)  # also for one that may come
-            replica = self._stage.chroot + paths.replica(self._object_id, index)
-            host = client.get_async(paths.host(index))
-            asked.append((index, host, client.get_async(replica, watch=self._changed.put)))
-        for index, host, holds in asked:
-            found, held = _answer(host, deadline), _answer(holds, deadline)
-            name, session = (
-                (found[0].decode(errors="replace"), found[1].ephemeralOwner) if found else (None, None)
+        deadline, client, changed = zk.Deadline(_STEP_S), self._client, self._changed.put
+        indices = range(1, self._quorum.n + 1)
+        for index in indices:
+            client.exists_async(paths.host(index), watch=changed)  # also for one that may come
+        hosts = zk.get_all(client, [paths.host(index) for index in indices], deadline)
+        replicas = [self._stage.chroot + paths.replica(self._object_id, index) for index in indices]
+        holdings = zk.get_all(client, replicas, deadline, changed)
+        return {
+            index: Shown(
+                host[0].decode(errors="replace") if host else None,
+                host[1].ephemeralOwner if host else None,
+                _held(found),
             )
-            shown[index] = Shown(name, session, _held(held))
-        return shown
+            for index, host, found in zip(indices, hosts, holdings, strict=True)
+        }
 
     def _tell(self, now: Mapping[int, Shown]) -> None:
         """What has happened to the hosts since the last look: on the screen, and in the history."""
         newest = max((seen.held.version.counter for seen in now.values() if seen.held), default=0)
+        story, record = self._stage.story, self._stage.recorder.fault
         for index, seen in now.items():
-            before = self._before.get(index)
-            if before is not None and seen.session != before.session:
+            before = self._before[index]
+            if seen.session == before.session:
+                continue
+            if before.host is not None:
+                record("gone", f"replica-{index}")
+                story.say(f"replica {index}: {before.host} is gone", "bold red")
+            if seen.host is not None:
                 behind = newest - seen.held.version.counter if seen.held else 0
-                if before.host is not None:
-                    self._stage.recorder.fault("gone", f"replica-{index}")
-                    self._stage.story.say(f"replica {index}: {before.host} is gone", "bold red")
-                if seen.host is not None:
-                    self._stage.recorder.fault("back", f"replica-{index}")
-                    stale = f", {behind} writes behind" if behind > 0 else ""
-                    self._stage.story.say(f"replica {index}: {seen.host} hosts it{stale}", "bold green")
-                    self._stage.watched += [seen.host] if seen.host not in self._stage.watched else []
+                stale = f", {behind} writes behind" if behind > 0 else ""
+                record("back", f"replica-{index}")
+                story.say(f"replica {index}: {seen.host} hosts it{stale}", "bold green")
+                self._stage.watched += [seen.host] if seen.host not in self._stage.watched else []
         self._before = dict(now)
-
-
-def _answer(asked: Any, deadline: zk.Deadline) -> tuple[bytes, Any] | None:
-    """(data, stat), or None if there is no such znode. Raises one of zk.NO_ANSWER."""
-    with suppress(NoNodeError):
-        data, stat = zk.wait(asked, deadline)
-        return data, stat
-    return None
 
 
 def _held(found: tuple[bytes, Any] | None) -> Held | None:
@@ -188,11 +182,9 @@ def _held(found: tuple[bytes, Any] | None) -> Held | None:
 def _rows(replicas: Mapping[int, Shown]) -> list[tuple[str, ...]]:
     rows: list[tuple[str, ...]] = []
     for index, seen in replicas.items():
-        held = seen.held
-        written = held is not None and held != UNWRITTEN
-        version, value = (
-            (shown(held.version), held.value.decode(errors="replace")) if written and held else ("-", "")
-        )
+        held = seen.held or UNWRITTEN
+        version = "-" if held == UNWRITTEN else shown(held.version)
+        value = held.value.decode(errors="replace")
         rows.append((str(index), seen.host or "-", "yes" if seen.host else "NO", version, value))
     return rows
 

@@ -19,13 +19,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from app import zk
 from app.consistency.eventual import publish
 from lab.bench.pictures import picture
-from lab.bench.worker import Cluster, form
+from lab.bench.worker import Cluster, cpu_s, form
 from lab.guard import GuardedDirectory
 from lab.ladder import print_to_stderr
 from lab.workers import Worker, Workers
@@ -111,11 +110,6 @@ def latency_ms(cluster: Cluster, hosts: str) -> dict[str, list[float]]:
         what: sorted(1000 * (at - began[size]) for (_, size), at in heard.items())
         for what, began in since.items()
     }
-
-
-def cpu_s(worker: Worker) -> float:
-    fields = Path(f"/proc/{worker.pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def share(worker: Worker, during: Callable[[], object]) -> float:

@@ -138,11 +138,7 @@ class Cluster:
 
     def cpu_s(self) -> float:
         """Processor time of all workers so far, in seconds."""
-        ticks = 0
-        for worker in self._workers.all:
-            fields = Path(f"/proc/{worker.pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
-            ticks += int(fields[11]) + int(fields[12])
-        return ticks / os.sysconf("SC_CLK_TCK")
+        return sum(map(cpu_s, self._workers.all))
 
     def takeover(self, signum: signal.Signals) -> float:
         """Seconds from a signal to the master until another answers for the page."""
@@ -284,6 +280,12 @@ def _soon(look: Callable[[], Any]) -> Any:
             raise RuntimeError(message)
         time.sleep(0.02)
     return seen
+
+
+def cpu_s(worker: Worker) -> float:
+    """Processor time of one worker so far, in seconds."""
+    fields = Path(f"/proc/{worker.pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _resident_mib(worker: Worker, field: str = "VmRSS") -> int:

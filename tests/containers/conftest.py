@@ -3,28 +3,29 @@
 import contextlib
 import ipaddress
 import sys
-import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import docker
 import pytest
 from docker.models.networks import Network
 
-from app import paths, zk
+from app import paths
 from lab import docker_engine
 from tests.client import PATIENCE_S, Client
-from tests.conftest import ROOT
+from tests.conftest import ROOT, znodes_below
 from tests.containers.api import MOUNTED_AT, Api
 from tests.containers.pods import Kind, Pod
 from tests.k8s.manifests import K8S, find, read
+from tests.lab import conftest as lab
 from tests.lab.conftest import need
 
 # The first build fetches Python's packages.
 BUILD_S = 600
+until = partial(lab.until, within_s=PATIENCE_S)
 
 
 class Classroom(Client):
@@ -125,11 +126,7 @@ class Classroom(Client):
 
     def znodes(self, *roots: str) -> set[str]:
         """Every znode below these."""
-        client = zk.connect(self.hosts, session_timeout_s=10, deadline_s=30)
-        try:
-            return {path for root in roots for path in _tree(client, root)}
-        finally:
-            zk.disconnect(client)
+        return znodes_below(self.hosts, *roots)
 
     # -- whole again --
 
@@ -152,23 +149,6 @@ class Classroom(Client):
         for pod in [*self.workers, *self.servers]:
             with contextlib.suppress(docker.errors.NotFound):
                 pod.delete()
-
-
-def until(look: Callable[[], Any], seen: Callable[[], object], within_s: float = PATIENCE_S) -> Any:
-    """Wait until ``look()`` is true, and return it; where it never is, say what was seen last."""
-    deadline = time.monotonic() + within_s
-    while not (found := look()):
-        if time.monotonic() > deadline:
-            pytest.fail(f"not within {within_s:g} s; last seen: {seen()}")
-        time.sleep(0.1)
-    return found
-
-
-def _tree(client: Any, root: str) -> Iterator[str]:
-    found = zk.get(client, root, zk.Deadline(10))
-    for child in client.get_children(root) if found else ():
-        yield f"{root}/{child}"
-        yield from _tree(client, f"{root}/{child}")
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -11,13 +12,14 @@ from lab.ensemble import Ensemble, UnavailableError
 from lab.ladder import print_to_stderr, start_ensemble
 
 
-def until(condition: Callable[[], bool], seen: Callable[[], object], within_s: float = 30.0) -> None:
-    """Wait for a condition; where it never comes, say what was seen last."""
+def until(condition: Callable[[], Any], seen: Callable[[], object], within_s: float = 30.0) -> Any:
+    """Wait for a condition, and return what it gave; where it never comes, say what was seen last."""
     deadline = time.monotonic() + within_s
-    while not condition():
+    while not (met := condition()):
         if time.monotonic() > deadline:
             pytest.fail(f"not within {within_s:g} s; last seen: {seen()}")
         time.sleep(0.05)
+    return met
 
 
 def need(backend: str) -> None:

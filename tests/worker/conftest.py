@@ -22,7 +22,7 @@ from lab.guard import GuardedDirectory
 from lab.ladder import print_to_stderr
 from lab.workers import Worker, Workers
 from tests.client import PATIENCE_S, Client
-from tests.conftest import Ensemble
+from tests.conftest import Ensemble, znodes_below
 
 Picture = np.ndarray[Any, np.dtype[np.uint8]]
 
@@ -121,11 +121,7 @@ class Cluster(Client):
 
     def znodes(self) -> set[str]:
         """Every znode below /jobs, /objects and /board."""
-        client = zk.connect(self.hosts, session_timeout_s=10)
-        try:
-            return {path for root in (paths.JOBS, paths.OBJECTS, paths.BOARD) for path in _tree(client, root)}
-        finally:
-            zk.disconnect(client)
+        return znodes_below(self.hosts, paths.JOBS, paths.OBJECTS, paths.BOARD)
 
     def files(self) -> set[str]:
         """Every file on the shared volume and on the workers' own disks."""
@@ -144,13 +140,6 @@ class Cluster(Client):
         while (left := self.left_of(job_id)) != RECORD:
             assert time.monotonic() < deadline, left ^ RECORD
             time.sleep(0.1)
-
-
-def _tree(client: Any, root: str) -> Iterator[str]:
-    with contextlib.suppress(Exception):
-        for child in client.get_children(root):
-            yield f"{root}/{child}"
-            yield from _tree(client, f"{root}/{child}")
 
 
 # What stays of a job that is done.
