@@ -4,6 +4,7 @@ One JSON request a line, one JSON reply a line:
 
     {"do": "kill", "server": 2}     ->  {"ok": true, "result": null}
     {"do": "leader"}                ->  {"ok": true, "result": 3}
+    {"do": "log", "server": 2}      ->  {"ok": true, "result": "... its last lines"}
     {"do": "kill", "server": 9}     ->  {"ok": false, "error": "there is no server 9: ..."}
 """
 
@@ -21,6 +22,7 @@ from lab.ensemble import Ensemble, EnsembleError
 
 ORDERS = ("kill", "pause", "resume", "stop", "restart", "partition", "heal")
 LONGEST_REQUEST = 65_536
+LOG_LINES = 2000
 
 
 class Control:
@@ -49,9 +51,13 @@ class Control:
     def _carry_out(self, verb: str, index: int) -> Any:
         if verb in self._of_all:
             return self._of_all[verb]()
-        if verb not in ORDERS:
-            raise EnsembleError(f"there is no {verb!r}, there are {', '.join((*self._of_all, *ORDERS))}")
+        if verb not in (*ORDERS, "log"):
+            raise EnsembleError(
+                f"there is no {verb!r}, there are {', '.join((*self._of_all, *ORDERS, 'log'))}"
+            )
         server = self._ensemble.server(index)
+        if verb == "log":
+            return server.log_tail(LOG_LINES)
         with self._ensemble.orders():
             getattr(server, verb)()
         return None

@@ -23,6 +23,7 @@ from lab.docker_engine import (
     connect,
     engine_errors,
     ensure_image,
+    freeze,
     labels_of,
     network,
     remove,
@@ -55,7 +56,7 @@ class DockerServer(Server):
     def pause(self) -> None:
         with self._order("pause"):
             if self._status() == "running":
-                self._container.pause()
+                freeze(self._container)
 
     def resume(self) -> None:
         with self._order("resume"):
@@ -83,9 +84,9 @@ class DockerServer(Server):
             if not self._with_peers():
                 self._peers.connect(self._container, ipv4_address=self._address)
 
-    def log_tail(self) -> str:
+    def log_tail(self, lines: int = 20) -> str:
         with self._order("log"):
-            return self._container.logs(tail=20).decode(errors="replace")
+            return self._container.logs(tail=lines).decode(errors="replace")
 
     @contextmanager
     def _order(self, verb: str) -> Iterator[None]:

@@ -13,6 +13,7 @@ import docker
 import requests
 from docker.context import ContextAPI
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound
+from docker.models.containers import Container
 from docker.models.networks import Network
 from docker.types import IPAMConfig, IPAMPool
 
@@ -22,6 +23,11 @@ LABEL = "k8s-zk-lab"  # its value: the supervisor's process id
 HOST_LABEL = "k8s-zk-lab.host"  # several machines may share an engine
 RUN_LABEL = "k8s-zk-lab.run"
 PULL_S = 180.0
+ANSWER_S = 5
+# The kernel can't freeze a process that is just then forking or deep in the disk, and on a busy machine runc
+# runs out of patience after a fraction of a second. It has thawed everything by then, so one may ask again.
+FREEZES = 10
+FREEZE_AGAIN_S = 0.5
 DEFAULT_SOCKET = "unix:///var/run/docker.sock"
 LAB_NETWORK = int(ipaddress.ip_address("198.18.0.0"))
 
@@ -42,14 +48,23 @@ def connect() -> docker.DockerClient:
         context = ContextAPI.get_current_context()
         url = (context and context.Host) or DEFAULT_SOCKET
     try:
-        engine = docker.DockerClient(url, timeout=5)  # one that is there answers at once ...
+        _knock(url)
+        engine = docker.DockerClient(url, timeout=ANSWER_S)  # one that is there answers at once ...
         engine.ping()
         engine.api.timeout = 30  # ... but may take its time over work
-    except (DockerException, requests.RequestException) as exc:
+    except (OSError, DockerException) as exc:  # the SDK's own RequestException is an OSError
         raise UnavailableError(
             f"no Docker engine answers at {url} (is Docker started?): {_one_line(exc)}"
         ) from exc
     return engine
+
+
+def _knock(url: str) -> None:
+    """Raises OSError where nobody listens: the SDK would leave its socket to the garbage collector."""
+    if url.startswith("unix:"):
+        with socket.socket(socket.AF_UNIX) as door:
+            door.settimeout(ANSWER_S)
+            door.connect(url.removeprefix("unix:").removeprefix("//"))
 
 
 def ensure_image(engine: docker.DockerClient, image: str, say: Say, sleep: Sleep) -> None:
@@ -99,6 +114,22 @@ def network(engine: docker.DockerClient, run: str, name: str) -> Network:
             if "overlap" not in str(exc):
                 raise
     raise UnavailableError(f"no room for another network in {ipaddress.ip_address(LAB_NETWORK)}/15")
+
+
+def freeze(container: Container) -> None:
+    """Pause it; asked again, within limits, where the kernel was too busy to.
+
+    Raises:
+        APIError: the engine's own, also where it could not in :data:`FREEZES` attempts.
+    """
+    for attempt in range(1, FREEZES + 1):
+        try:
+            container.pause()
+            return
+        except APIError as exc:
+            if attempt == FREEZES or "unable to freeze" not in str(exc):
+                raise
+        time.sleep(FREEZE_AGAIN_S)
 
 
 def remove(engine: docker.DockerClient, label: str) -> None:

@@ -122,7 +122,7 @@ class Server(ABC):
         """Undo `partition`."""
 
     @abstractmethod
-    def log_tail(self) -> str:
+    def log_tail(self, lines: int = 20) -> str:
         """The last lines of its log."""
 
 

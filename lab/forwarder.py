@@ -11,11 +11,11 @@ import asyncio
 import errno
 import socket
 import struct
-import threading
 import time
-from collections.abc import Coroutine
 from contextlib import suppress
-from typing import Any, Self, TypeVar
+from typing import Self
+
+from lab.loop_thread import Ends, LoopThread
 
 BUFFER = 1 << 18  # large pictures pass through here: fewer, bigger pieces
 WAIT_FOR_MASTER_S = 20.0  # for another master; a session expires within six seconds, an election takes one
@@ -27,12 +27,8 @@ SILENCE_S = 60.0
 FLUSH_S = 10.0  # for a client that doesn't fetch the rest of its answer
 BACKLOG = 512  # a class that reloads the page at once
 PORTS_TRIED = 100
-ORDER_S = 10.0
 
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER: closing says "broken", not "that was all"
-
-T = TypeVar("T")
-Ends = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 class Forwarder:
@@ -44,23 +40,21 @@ class Forwarder:
         self._master: int | None = None  # where it listens; from here on known to the loop's thread only
         self._changed = asyncio.Event()
         self._grace: asyncio.TimerHandle | None = None
-        self._connections: dict[asyncio.Task[None], int | None] = {}  # and to which master each goes
+        self._led_to: dict[asyncio.Task[None], int] = {}  # each connection: where its master listens
 
     def __enter__(self) -> Self:
         """Listen on the port, or on the next one that is free. Raises OSError where that can't be."""
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="forwarder", daemon=True)
-        self._thread.start()
+        self._thread = LoopThread("forwarder")
+        self._loop = self._thread.loop
         try:
-            self._listener = self._do(self._listen())
+            self._thread.do(self._listen())
         except OSError:
-            self._end_loop()
+            self._thread.close()
             raise
         return self
 
     def __exit__(self, *exc: object) -> None:
-        self._do(self._stop())
-        self._end_loop()
+        self._thread.close()
 
     def point_to(self, port: int | None) -> None:
         """From now on this is the master's port; None: nobody leads, clients wait. Any thread may call."""
@@ -69,39 +63,20 @@ class Forwarder:
 
     @property
     def connections(self) -> int:
-        return len(self._connections)
-
-    def _do(self, order: Coroutine[Any, Any, T]) -> T:
-        return asyncio.run_coroutine_threadsafe(order, self._loop).result(ORDER_S)
-
-    def _end_loop(self) -> None:
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(ORDER_S)
-        self._loop.close()
+        return len(self._thread.connections)
 
     # -- from here on in the loop's thread --
 
-    async def _listen(self) -> asyncio.Server:
+    async def _listen(self) -> None:
         wanted = self.port
         while True:
             try:
-                listener = await asyncio.start_server(
-                    self._accept, "127.0.0.1", self.port, limit=BUFFER, backlog=BACKLOG
-                )
+                self.port = await self._thread.listen(self._serve, self.port, limit=BUFFER, backlog=BACKLOG)
+                return
             except OSError as exc:
                 if exc.errno != errno.EADDRINUSE or self.port in (wanted + PORTS_TRIED, 65_535):
                     raise
                 self.port += 1
-                continue
-            self.port = listener.sockets[0].getsockname()[1]
-            return listener
-
-    async def _stop(self) -> None:
-        self._listener.close()
-        for connection in self._connections:
-            connection.cancel()
-        await asyncio.gather(*self._connections, return_exceptions=True)
-        await asyncio.sleep(0)  # asyncio closes a socket one turn after it was told to
 
     def _point_to(self, port: int | None) -> None:
         if port != self._master:
@@ -113,14 +88,9 @@ class Forwarder:
             self._grace = self._loop.call_later(GRACE_S, self._break_those_to_others)
 
     def _break_those_to_others(self) -> None:
-        for connection, master in self._connections.items():
-            if None not in (master, self._master) and master != self._master:
+        for connection, master in self._led_to.items():
+            if self._master not in (None, master):
                 connection.cancel()
-
-    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        connection = self._loop.create_task(self._serve((reader, writer)))
-        self._connections[connection] = None
-        connection.add_done_callback(self._connections.pop)
 
     async def _serve(self, client: Ends) -> None:
         """One connection, until both sides have said all, or one of them is broken."""
@@ -164,7 +134,8 @@ class Forwarder:
         if port != self._master or task is None:
             ends[1].transport.abort()
             return None
-        self._connections[task] = port
+        self._led_to[task] = port
+        task.add_done_callback(self._led_to.pop)
         return ends
 
 

@@ -102,12 +102,12 @@ class JavaServer(Server):
     def heal(self) -> None:
         self._relays.heal(self.index)
 
-    def log_tail(self) -> str:
+    def log_tail(self, lines: int = 20) -> str:
         try:
             text = (self.directory / "server.log").read_text(errors="replace")
         except OSError as exc:
             return str(exc)
-        return "\n".join(text.splitlines()[-20:])
+        return "\n".join(text.splitlines()[-lines:])
 
     def _signal(self, signum: int) -> None:
         if self._process is not None:

@@ -11,17 +11,17 @@ address by the one of the relay for the way back, or the call would go around al
 
 import asyncio
 import struct
-import threading
 from collections.abc import Coroutine
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from lab.ensemble import EnsembleError
+from lab.loop_thread import Ends, LoopThread
 
 GREETING = struct.Struct(">qqi")  # protocol version, the caller's number, length of the address that follows
 LONGEST_ADDRESS = 1024
-ORDER_S = 10.0
 REACH_ATTEMPTS = 40  # two seconds
 
 
@@ -42,12 +42,8 @@ class Relays:
 
     def __init__(self) -> None:
         self._relays: list[Relay] = []
-        self._listeners: list[asyncio.Server] = []
-        self._connections: set[asyncio.Task[None]] = set()
         self._cut: set[int] = set()
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="relays", daemon=True)
-        self._thread.start()
+        self._thread = LoopThread("relays")
 
     def between(self, caller: int, callee: int, target: int) -> Relay:
         """A new relay, on a port that the system chooses."""
@@ -62,15 +58,11 @@ class Relays:
         self._do(self._set_cut(self._cut - {index}))
 
     def close(self) -> None:
-        if not self._loop.is_closed():
-            self._do(self._stop())
-            self._loop.call_soon_threadsafe(self._loop.stop)
-            self._thread.join(ORDER_S)
-            self._loop.close()
+        self._thread.close()
 
     def _do(self, order: Coroutine[Any, Any, None]) -> None:
         try:
-            asyncio.run_coroutine_threadsafe(order, self._loop).result(ORDER_S)
+            self._thread.do(order)
         except (OSError, TimeoutError) as exc:
             raise EnsembleError(f"the relays between the servers: {exc}") from exc
 
@@ -83,27 +75,14 @@ class Relays:
                 relay.whole.set()
 
     async def _listen(self, relay: Relay) -> None:
-        def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            task = self._loop.create_task(_carry(relay, reader, writer))
-            self._connections.add(task)
-            task.add_done_callback(self._connections.discard)
-
-        listener = await asyncio.start_server(carry, "127.0.0.1", 0)
-        self._listeners.append(listener)
-        relay.port = listener.sockets[0].getsockname()[1]
+        relay.port = await self._thread.listen(partial(_carry, relay), 0)
         self._relays.append(relay)
         await self._set_cut(self._cut)
 
-    async def _stop(self) -> None:
-        for listener in self._listeners:
-            listener.close()
-        for task in self._connections:
-            task.cancel()
-        await asyncio.gather(*self._connections, return_exceptions=True)
 
-
-async def _carry(relay: Relay, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def _carry(relay: Relay, client: Ends) -> None:
     """Serve one connection, to the end of either side."""
+    reader, writer = client
     try:
         if not relay.whole.is_set():
             await relay.whole.wait()
@@ -113,6 +92,9 @@ async def _carry(relay: Relay, reader: asyncio.StreamReader, writer: asyncio.Str
             if relay.way_back is not None:
                 there_writer.write(await _greeting(reader, relay.way_back))
             await _both_ways(relay, (reader, there_writer), (there_reader, writer))
+        except asyncio.CancelledError:
+            there_writer.transport.abort()  # the relays end: nothing is sent to its end any more
+            raise
         finally:
             there_writer.close()
     except (OSError, EOFError):
@@ -121,7 +103,7 @@ async def _carry(relay: Relay, reader: asyncio.StreamReader, writer: asyncio.Str
         writer.close()
 
 
-async def _reach(port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+async def _reach(port: int) -> Ends:
     """Connect, if need be a little later: followers call a new leader before it listens.
 
     Refused, they would try again by themselves; hung up on, they start another election, and the leader
@@ -145,7 +127,7 @@ async def _greeting(reader: asyncio.StreamReader, way_back: Relay) -> bytes:
     return GREETING.pack(version, caller, len(address)) + address
 
 
-async def _both_ways(relay: Relay, *ways: tuple[asyncio.StreamReader, asyncio.StreamWriter]) -> None:
+async def _both_ways(relay: Relay, *ways: Ends) -> None:
     pumps = [asyncio.create_task(_pump(relay, reader, writer)) for reader, writer in ways]
     try:
         await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)

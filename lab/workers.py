@@ -155,12 +155,15 @@ class Worker:
 
 
 class Workers:
-    """All of them, started with the with statement and ended with it."""
+    """All of them, started with the with statement and ended with it.
+
+    ``zk_hosts``: where ZooKeeper is, for all of them, or for each.
+    """
 
     def __init__(
         self,
         count: int,
-        zk_hosts: str,
+        zk_hosts: str | Sequence[str],
         den: GuardedDirectory,
         say: Say,
         restart: bool = False,
@@ -171,14 +174,17 @@ class Workers:
         self._restart = restart
         self._command = command or COMMAND
         environment = {name: value for name, value in os.environ.items() if name not in NOT_PASSED_ON}
+        hosts = [zk_hosts] * count if isinstance(zk_hosts, str) else zk_hosts
         environment |= {
-            "ZK_HOSTS": zk_hosts,
             "BIND": "127.0.0.1",
             "SHARED_DIR": str(self.shared_dir),
             "MIN_NODES": str(min(FULL_CLUSTER, count)),
         }
         ports = enumerate(free_ports(count), 1)
-        self.all = [Worker(number, port, den, environment) for number, port in ports]
+        self.all = [
+            Worker(number, port, den, {**environment, "ZK_HOSTS": its})
+            for (number, port), its in zip(ports, hosts, strict=True)
+        ]
         self._starts: dict[Worker, deque[float]] = {worker: deque(maxlen=RESTARTS) for worker in self.all}
         self._due: dict[Worker, float] = {}
 

@@ -72,7 +72,8 @@ def answer(url: str) -> httpx.Response:
     deadline = time.monotonic() + NEW_MASTER_S
     while True:
         try:
-            return httpx.get(url, timeout=deadline + 1 - time.monotonic(), trust_env=False)
+            # Without verify=False each call reads every certificate of this machine, for plain http as well.
+            return httpx.get(url, timeout=deadline + 1 - time.monotonic(), trust_env=False, verify=False)
         except httpx.TransportError:
             if time.monotonic() > deadline:
                 raise

@@ -182,6 +182,7 @@ def test_another_process_gives_its_orders_through_the_socket(ensemble: Ensemble,
         assert servers.status()[leader - 1].mode is None
         servers.mend()
         assert all(status.mode and status.pid for status in servers.status())
+        assert servers.log(leader).strip(), "it has lost and found its peers"
         with pytest.raises(ServersError, match="there is no server 9: they are numbered 1 to 3"):
             servers.kill(9)
     with pytest.raises(ServersError, match="does not answer"):

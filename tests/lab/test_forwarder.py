@@ -1,5 +1,6 @@
 """The port that leads to the master, with plain TCP servers in place of workers."""
 
+import gc
 import os
 import socket
 import socketserver
@@ -241,3 +242,12 @@ def test_its_end_breaks_what_is_still_open() -> None:
                 client.recv(1)
     assert threading.active_count() == threads
     assert open_files() == files
+
+
+def test_its_end_closes_what_is_being_accepted_at_that_moment() -> None:
+    """A socket that nobody has closed warns when it is collected, and here a warning is an error."""
+    for _ in range(100):
+        with ExitStack() as clients, Forwarder(0) as opened:
+            for _ in range(5):
+                clients.enter_context(call(opened))
+    gc.collect()
