@@ -1,92 +1,178 @@
-"""Weaker promises than linearizability, the ones that replicas of a configuration keep.
+"""The models of the chapter: what a recorded history kept of each.
 
-Each is a function from a history to a verdict. To add one, write its definition in the docstring, with the
-paper, and yield a complaint for each way in which a history can break it.
+    linearizable          ->  sequential  ->  causal
+    linearizable          ->  each of the four for single clients, and convergent if it goes quiet
+    sequential or causal  ->  nobody saw writes in the wrong order; and, as far as causality and not the clock
+                              tells which value is older, monotonic reads and read your writes
+    convergent            ->  neither monotonic writes nor writes follow reads is violated
+
+None of the arrows can be turned round. The first two lines are per key; for several keys linearizable implies
+sequential for all of them together too, as it is local (Herlihy & Wing, TOPLAS 1990), and sequential implies
+causal together. The definitions stand with their sources in the modules: linearizability, sequential, causal,
+convergence, sessions (the four for a single client), write_order (the last two of them).
+
+Everywhere an unknown write may have happened or not, at any time after its invocation, so it precedes nothing
+that its process did later; a refused one did not happen; a read that returned nothing counts for nothing.
+What a process did is in the order of its invocations, also where the clock can't tell two of them apart: only
+linearizability takes such operations for concurrent, so the first arrow needs a clock that can.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from itertools import pairwise
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal, TypeAlias, get_args
 
-from app.checker.history import History, Operation, answered_reads, writes
-from app.checker.linearizability import impossible_read
-from app.checker.verdict import Verdict, violated, worst
+from app.checker import sessions, write_order
+from app.checker.causal import not_causal
+from app.checker.convergence import QUIET_S, Ending, convergence
+from app.checker.history import Fault, History, Operation
+from app.checker.linearizability import not_linearizable
+from app.checker.register import Register, sessions_of, unwritten_reads
+from app.checker.replicas import converged, monotonic_reads
+from app.checker.sequential import BUDGET, not_sequential
+from app.checker.verdict import Examined, Verdict
 from app.checker.wording import Wording, counted, quoted
 
+__all__ = ["GUARANTEES", "Finding", "Guarantee", "converged", "judge_all", "monotonic_reads"]
 
-def monotonic_reads(history: History) -> Verdict:
-    """Whether what a process reads never goes back in time.
-
-    "Successive reads reflect a non-decreasing set of writes" (Terry et al., PDIS 1994, "Monotonic Reads").
-    The version that a read returns stands for that set: from one read of a process to its next read of the
-    same key it never decreases. A read of null without a version saw no write at all.
-    """
-    say = Wording(history.start_ns)
-    sessions: dict[tuple[str, str], list[Operation]] = {}
-    for read in answered_reads(history.operations):
-        if read.version is None and read.value is not None:
-            return Verdict("in doubt", f"{say.began(read)} without a version, so nobody can tell its age")
-        sessions.setdefault((read.process, read.key), []).append(read)
-    steps = [step for reads in sessions.values() for step in pairwise(reads)]
-    if not steps:
-        return Verdict("in doubt", "no process read the same key twice")
-    for earlier, later in steps:
-        if earlier.version and (later.version is None or later.version < earlier.version):
-            older = f"{say.began(later)}, an older version of {quoted(later.key)}"
-            return violated(f"{older}, although {say.had_ended(earlier)}", earlier, later)
-    size = counted(len(steps), "step")
-    return Verdict("held", f"no process read an older version after a newer one ({size})")
+Guarantee: TypeAlias = Literal[
+    "linearizable",
+    "sequential",
+    "causal",
+    "eventually convergent",
+    "monotonic reads",
+    "monotonic writes",
+    "read your writes",
+    "writes follow reads",
+]
+GUARANTEES: tuple[Guarantee, ...] = get_args(Guarantee)
 
 
-def converged(history: History) -> Verdict:
-    """Whether all replicas ended with the same value, that of a last write.
+# What "held" says, and why nobody can tell where nothing was asked.
+_SENTENCES: Mapping[Guarantee, tuple[str, str]] = {
+    "linearizable": ("every read returned the newest completed write", "nothing was recorded"),
+    "sequential": ("a single order explains every read", "nothing was recorded"),
+    "causal": ("every process saw causes before their effects", "nothing was recorded"),
+    "eventually convergent": ("everybody ended with a last value", "nobody read"),
+    "monotonic reads": ("no process went back to an older value", "no process read a key twice"),
+    "monotonic writes": (
+        "nobody saw the writes of a process in the wrong order",
+        "nobody read a second write of a process",
+    ),
+    "read your writes": (
+        "no process missed a write of its own",
+        "no process read a key that it had written",
+    ),
+    "writes follow reads": (
+        "nobody saw a write before what its writer had read",
+        "nobody read what was written after a read",
+    ),
+}
 
-    Eventual consistency: every update reaches every replica in the end, and replicas that have delivered the
-    same updates come to the same state (Shapiro et al., SSS 2011, section 2; among the other models: Viotti &
-    Vukolić, ACM Computing Surveys 2016, section 3.2). "In the end" is no moment of a clock, so the history
-    must have gone quiet: what counts is what each process read last, after the last acknowledged write.
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a history says of one guarantee."""
+
+    verdict: Literal["held", "violated", "undecided"]
+    operations: int  # that it was asked of: "held" is not more than this
+    sentence: str
+    indexes: tuple[int, ...] = ()  # of the guilty operations in the history, for a timeline to mark
+
+    def cell(self) -> dict[str, Any]:
+        """As a table of findings in JSON has it."""
+        witness = None if self.verdict == "held" else self.sentence
+        return {
+            "verdict": self.verdict,
+            "operations": self.operations,
+            "witness": witness,
+            "indexes": list(self.indexes),
+        }
+
+
+def judge_all(
+    history: History, *, together: bool = False, budget: int = BUDGET, quiet_s: float = QUIET_S
+) -> dict[Guarantee, Finding]:
+    """What a history says of every guarantee. HistoryError if it can't be judged.
+
+    Args:
+        history: with unique values, and processes that do one thing at a time.
+        together: whether to ask of all keys together if they are sequential and causal. Neither is local.
+        budget: steps of the search for one order of several keys, after which it's undecided.
+        quiet_s: how long after the last change a read has to come to show where it all ended.
     """
     say = Wording(history.start_ns)
     groups = history.by_key()
-    readers = {read.process for read in answered_reads(history.operations)}
-    size = f"{counted(len(readers), 'reader')}, {counted(len(groups), 'key')}"
-    held = Verdict("held", f"every replica ended with the last value ({size})")
-    complaints = [complaint for group in groups.values() for complaint in _divergences(group, say)]
-    return worst([held, *complaints]) if groups else Verdict("in doubt", "nothing was recorded")
+    stores = {"all keys": list(history.operations)} if together else groups
+    examined: dict[Guarantee, list[Examined]] = {guarantee: [] for guarantee in GUARANTEES}
+    for key, operations in groups.items():
+        for guarantee, one in _of_a_key(operations, history.faults, quiet_s, say).items():
+            examined[guarantee].append(_named(one, key) if len(groups) > 1 else one)
+    for name, operations in stores.items():
+        for guarantee, one in _of_a_store(operations, budget, say).items():
+            examined[guarantee].append(_named(one, name) if len(stores) > 1 else one)
+    return {guarantee: _finding(guarantee, examined[guarantee], history) for guarantee in GUARANTEES}
 
 
-def _divergences(operations: Sequence[Operation], say: Wording) -> Iterator[Verdict]:
-    """The ways in which the processes that read one key did not end with its last value."""
-    key = quoted(operations[0].key)
-    ends = list({read.process: read for read in answered_reads(operations)}.values())
-    if not ends:
-        yield Verdict("in doubt", f"nobody read {key}")
-        return
-    acknowledged = max(writes(operations, "ok"), key=lambda write: write.ended_ns, default=None)
-    for end in ends:
-        if acknowledged and not acknowledged.precedes(end):
-            never = f"{end.process} never read {key} after {say.had_ended(acknowledged)}"
-            yield violated(f"{never}: it did not converge", acknowledged, end)
-    for one, other in pairwise(ends):
-        if one.value != other.value:
-            apart = f"{quoted(one.value)}, but {other.process} with {quoted(other.value)}"
-            yield violated(f"{one.process} ended {key} with {apart}", one, other)
-    yield from _losses(operations, ends[0], say)
+def _of_a_key(
+    operations: Sequence[Operation], faults: Sequence[Fault], quiet_s: float, say: Wording
+) -> dict[Guarantee, Examined]:
+    register = Register.of(operations)
+    steps = sessions_of(operations)
+    ending = Ending.of(register, faults, quiet_s)
+    return {
+        "linearizable": _asked_of_all(operations, not_linearizable(operations, say)),
+        "eventually convergent": convergence(register, ending, say),
+        "monotonic reads": sessions.monotonic_reads(register, steps, say),
+        "monotonic writes": write_order.monotonic_writes(register, steps, ending, say),
+        "read your writes": sessions.read_your_writes(register, steps, say),
+        "writes follow reads": write_order.writes_follow_reads(register, steps, ending, say),
+    }
 
 
-def _losses(operations: Sequence[Operation], end: Operation, say: Wording) -> Iterator[Verdict]:
-    """The ways in which the value that one key ended with is not that of a last write.
+def _of_a_store(operations: Sequence[Operation], budget: int, say: Wording) -> dict[Guarantee, Examined]:
+    """The models that speak of all processes and, if several keys are given, of these together."""
+    sessions_of(operations)
+    invented = next(unwritten_reads(operations, say), None)
+    return {
+        "sequential": _asked_of_all(operations, invented or not_sequential(operations, say, budget)),
+        "causal": _asked_of_all(operations, invented or not_causal(operations, say)),
+    }
 
-    A last write is one that had not ended when an acknowledged write began: of concurrent writes any may win.
-    """
-    sources = [write for write in writes(operations, "ok", "unknown") if write.value == end.value]
-    refused = [write for write in writes(operations, "refused") if write.value == end.value]
-    impossible = impossible_read(end, next(iter(sources or refused), None), say)
-    if end.value is not None and impossible:
-        yield impossible
-        return
-    for lost in reversed(writes(operations, "ok")):
-        if all(source.precedes(lost) for source in sources):
-            published = f"{say.was_told(lost)} that {quoted(lost.key)} = {quoted(lost.value)} was published"
-            yield violated(f"{published}, but every replica ended with {quoted(end.value)}", lost, end)
+
+def _asked_of_all(operations: Sequence[Operation], complaint: Verdict | None) -> Examined:
+    return Examined(len(operations), (complaint,) if complaint else ())
+
+
+def _named(examined: Examined, key: str) -> Examined:
+    """With the key before every complaint."""
+    return replace(
+        examined,
+        complaints=tuple(
+            replace(complaint, sentence=f"{quoted(key)}: {complaint.sentence}")
+            for complaint in examined.complaints
+        ),
+    )
+
+
+def _finding(guarantee: Guarantee, examined: Sequence[Examined], history: History) -> Finding:
+    """The shortest witness of a violation, or else why it is undecided, or else that it held."""
+    asked = sum(one.operations for one in examined)
+    complaints = [complaint for one in examined for complaint in one.complaints]
+    held, nothing = _SENTENCES[guarantee]
+    if complaints:
+        worst = min(complaints, key=_weight)
+        place = {operation: number for number, operation in enumerate(history.operations)}
+        indexes = tuple(sorted(place[operation] for operation in worst.witness))
+        verdict: Literal["violated", "undecided"] = "violated" if worst.outcome == "violated" else "undecided"
+        return Finding(verdict, asked, worst.sentence, indexes)
+    if not asked:
+        return Finding("undecided", 0, nothing)
+    return Finding("held", asked, f"{held} ({counted(asked, 'operation')})")
+
+
+def _weight(complaint: Verdict) -> tuple[bool, int, int]:
+    """Violations first, then the fewest guilty operations, then the earliest."""
+    latest = max((operation.invoked_ns for operation in complaint.witness), default=0)
+    return complaint.outcome != "violated", len(complaint.witness), latest

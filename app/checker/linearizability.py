@@ -32,7 +32,8 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from app.checker.history import History, HistoryError, Operation, Value, answered_reads, writes
+from app.checker.history import History, Operation, Value, answered_reads
+from app.checker.register import StaleRead, impossible_read, sources_of
 from app.checker.verdict import Verdict, violated, worst
 from app.checker.wording import Wording, counted, quoted
 
@@ -43,7 +44,7 @@ def check_registers(history: History) -> Verdict:
     groups = history.by_key()
     verdicts = [_held(len(history.operations))]
     for key, operations in groups.items():
-        if found := _violation(operations, say):
+        if found := not_linearizable(operations, say):
             sentence = found.sentence if len(groups) == 1 else f"{quoted(key)}: {found.sentence}"
             verdicts.append(violated(sentence, *found.witness))
     return worst(verdicts)
@@ -53,7 +54,7 @@ def check_register(operations: Iterable[Operation]) -> Verdict:
     """Whether the operations on one key are linearizable. HistoryError if a value was written twice."""
     history = History.of(operations)
     say = Wording(history.start_ns)
-    return _violation(history.operations, say) or _held(len(history.operations))
+    return not_linearizable(history.operations, say) or _held(len(history.operations))
 
 
 def _held(operations: int) -> Verdict:
@@ -61,11 +62,11 @@ def _held(operations: int) -> Verdict:
     return Verdict("held", f"every read returned the newest completed write ({size}, linearizable)")
 
 
-def _violation(operations: Sequence[Operation], say: Wording) -> Verdict | None:
+def not_linearizable(operations: Sequence[Operation], say: Wording) -> Verdict | None:
     """What is wrong with one key's operations, in the order of their invocation; None if nothing is."""
     if not operations:
         return None
-    sources = _sources(operations)
+    sources = sources_of(operations)
     reads = answered_reads(operations)
     for read in reads:
         if impossible := impossible_read(read, sources.get(read.value), say):
@@ -76,37 +77,7 @@ def _violation(operations: Sequence[Operation], say: Wording) -> Verdict | None:
         for stale in (_stale_read(one, other), _stale_read(other, one))
         if stale is not None
     ]
-    return min(stale_reads, key=_StaleRead.effort).verdict(say) if stale_reads else None
-
-
-def _sources(operations: Sequence[Operation]) -> dict[Value, Operation]:
-    """The write of each value, that of the initial value too."""
-    dawn = operations[0].invoked_ns - 1
-    sources: dict[Value, Operation] = {
-        None: Operation("nobody", "write", operations[0].key, None, dawn, dawn, "ok"),
-    }
-    for write in writes(operations):
-        if write.value in sources:
-            what = f"the write of {quoted(write.value)} to {quoted(write.key)} by {write.process}"
-            raise HistoryError(f"{what} brings no new value: the values written must be unique, and not null")
-        sources[write.value] = write
-    return sources
-
-
-def _is_initial(operation: Operation) -> bool:
-    return operation.op == "write" and operation.value is None
-
-
-def impossible_read(read: Operation, source: Operation | None, say: Wording) -> Verdict | None:
-    """What no order of the operations could explain: a read without a write that it could have read."""
-    if source is None:
-        return violated(f"{say.began(read)}, which nobody ever wrote", read)
-    if source.outcome == "refused":
-        refusal = f"{say.was_told(source)} that the write of it was refused"
-        return violated(f"{say.began(read)}, yet {refusal}", source, read)
-    if read.precedes(source):
-        return violated(f"{say.had_ended(read)} before {say.began(source)}", read, source)
-    return None
+    return min(stale_reads, key=StaleRead.effort).verdict(say) if stale_reads else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,35 +119,7 @@ def _contradictions(zones: Sequence[_Zone]) -> Iterator[tuple[_Zone, _Zone]]:
         furthest = max(furthest, zone, key=lambda zone: zone.last.invoked_ns)
 
 
-@dataclass(frozen=True, slots=True)
-class _StaleRead:
-    """A read of an older value after a newer one was there, and why the one is older than the other."""
-
-    older: Operation  # ended
-    newer: Operation  # before this began,
-    seen: Operation  # and this, of the newer value too, ended
-    read: Operation  # before the older value was read
-
-    @property
-    def witness(self) -> tuple[Operation, ...]:
-        operations = {self.older, self.newer, self.seen, self.read}
-        recorded = [operation for operation in operations if not _is_initial(operation)]
-        return tuple(sorted(recorded, key=lambda operation: operation.invoked_ns))
-
-    def effort(self) -> tuple[bool, bool, int, int]:
-        """What it takes to follow: easiest with completed writes as evidence, few operations, early ones."""
-        return self.newer.op == "read", self.seen.op == "read", len(self.witness), self.read.invoked_ns
-
-    def verdict(self, say: Wording) -> Verdict:
-        value = quoted(self.read.value)
-        if _is_initial(self.older):
-            why = f"{value} is the value before any write"
-        else:
-            why = f"{value} was older: {say.had_ended(self.older)}, before {say.began(self.newer)}"
-        return violated(f"{say.began(self.read)} although {say.had_ended(self.seen)} ({why})", *self.witness)
-
-
-def _stale_read(old: _Zone, new: _Zone) -> _StaleRead | None:
+def _stale_read(old: _Zone, new: _Zone) -> StaleRead | None:
     """The contradiction of two zones as a read of the old one's value; writes make the plainest evidence.
 
     None if it was the old value's write that began too late: then the other way round there is a stale read.
@@ -186,4 +129,4 @@ def _stale_read(old: _Zone, new: _Zone) -> _StaleRead | None:
     older = old.write if old.write.precedes(newer) else old.first
     seen = new.write if new.write.precedes(old.last) else new.first
     first = bisect_right(old.reads, seen.ended_ns, key=lambda read: read.invoked_ns)
-    return _StaleRead(older, newer, seen, old.reads[first]) if first < len(old.reads) else None
+    return StaleRead(older, newer, seen, old.reads[first]) if first < len(old.reads) else None

@@ -43,3 +43,11 @@ def substance(operations: Sequence[Operation], verdict: Verdict, least: float = 
         "in doubt",
         f'only {done} of {len(operations)} operations ended ok, and "held" needs {least:.0%} of them',
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """Of how many operations a promise was asked, and what speaks against it."""
+
+    operations: int
+    complaints: tuple[Verdict, ...] = ()

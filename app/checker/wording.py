@@ -7,11 +7,13 @@ end, one that comes after it with the moment of its beginning: so the two times 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from app.checker.history import Operation, Value
 
 _LONGEST = 40
+_TELLABLE = 12  # operations: a longer story nobody follows
 
 
 def quoted(value: Value) -> str:
@@ -48,3 +50,19 @@ class Wording:
     def was_told(self, operation: Operation) -> str:
         """The moment at which its caller heard the answer."""
         return f"{operation.process} was told {self.at(operation.ended_ns)}"
+
+    def told(self, operations: Iterable[Operation]) -> str:
+        """Operations as the textbooks draw them, process by process; first comes who did the last of them."""
+        operations = list(operations)
+        if len(operations) > _TELLABLE:
+            return counted(len(operations), "operation")
+        many = len({operation.key for operation in operations}) > 1
+        lanes: dict[str, list[str]] = {}
+        for operation in operations:
+            lane = lanes.pop(operation.process, [])  # and put last
+            did = "read" if operation.op == "read" else "wrote"
+            what = f"{quoted(operation.key)} = {quoted(operation.value)}" if many else quoted(operation.value)
+            lanes[operation.process] = [*lane, f"{did} {what} {self.at(operation.invoked_ns)}"]
+        stories = [f"{process} {', then '.join(deeds)}" for process, deeds in reversed(lanes.items())]
+        first, *others = stories
+        return f"{first}, although {', and '.join(others)}" if others else first

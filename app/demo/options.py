@@ -39,6 +39,7 @@ class Options:
         quorum: N, W and R of the hard demo.
         live: what to publish to the live workers, instead of a run.
         watch_s: how long to watch the live workers, instead of a run; for ever if it is infinite.
+        timeline: where the run's page is to be written.
     """
 
     step: bool
@@ -56,6 +57,7 @@ class Options:
     quorum: Quorum
     live: tuple[str, JsonValue] | None = None
     watch_s: float | None = None
+    timeline: Path | None = None
 
     @property
     def shows(self) -> tuple[str, ...]:
@@ -129,6 +131,7 @@ def parse(
         metavar="FILE",
         help="write what was done, one JSON object a line (- to stdout)",
     )
+    advanced("--timeline", type=Path, metavar="FILE", help="draw what was done, as one HTML page")
     advanced(
         "--operations",
         type=_number(int, 1, 1_000_000),
@@ -193,6 +196,7 @@ def _checked(parser: _Parser, given: argparse.Namespace) -> Options:
         parser.error("--live records no history: leave out --history")
     if given.history == STANDARD_OUTPUT and given.json:
         parser.error("--history - and --json can't share standard output: name a file")
+    _check_timeline(parser, given)
     return Options(
         step=given.step,
         protocol="full" if given.watch is not None else given.protocol,
@@ -209,4 +213,16 @@ def _checked(parser: _Parser, given: argparse.Namespace) -> Options:
         quorum=quorum,
         live=given.live,
         watch_s=given.watch,
+        timeline=given.timeline,
     )
+
+
+def _check_timeline(parser: _Parser, given: argparse.Namespace) -> None:
+    if given.timeline is None:
+        return
+    if given.live is not None:
+        parser.error("--live records nothing to draw: leave out --timeline")
+    if given.timeline == STANDARD_OUTPUT:
+        parser.error("--timeline - is no file: name one, for example timeline.html")
+    if given.history is not None and given.history.absolute() == given.timeline.absolute():
+        parser.error("--history and --timeline can't share one file: name two")

@@ -2,10 +2,8 @@
 
 import logging
 import os
-import shutil
 import signal
 import sys
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -19,6 +17,8 @@ from app.checker.history import History, Recorder
 from app.checker.verdict import Verdict, substance
 from app.cluster.election import prepare
 from app.demo.casting import Cast, choose_pods
+from app.demo.drawing import chapters_of, draw, writable
+from app.demo.folders import run_folder, sweep_folders
 from app.demo.live import LivePublication
 from app.demo.options import STANDARD_OUTPUT, Options, parse
 from app.demo.recording import NOT_A_RESULT
@@ -31,10 +31,6 @@ from app.settings import Settings
 
 # How often the main thread looks at what signal handlers and listeners have noted; they can't wake it.
 _TICK_S = 0.05
-
-
-# The participants' disks: a folder whose name tells whose it is.
-_FOLDER = "k8s-zk-demo-"
 
 
 class ZooKeeperLost(Exception):
@@ -98,7 +94,7 @@ def main_of(demo: Demo, argv: Sequence[str] | None) -> int:
     logging.basicConfig(level=os.environ.get("LOGLEVEL", "CRITICAL").upper(), format="%(name)s: %(message)s")
     try:
         settings = Settings.from_environment(os.environ)
-        with _history_file(options) as sink:
+        with writable(options.timeline), _history_file(options) as sink:
             return _run(demo, options, settings, sink)
     except BadSettingError as error:
         print(f"{demo.program}: {error}", file=sys.stderr)  # noqa: T201 (before there is a story)
@@ -110,18 +106,6 @@ def leave(status: int) -> NoReturn:
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(status)
-
-
-def sweep_folders() -> None:
-    """Remove the folders of killed runs: those whose process is no more."""
-    for folder in Path(tempfile.gettempdir()).glob(f"{_FOLDER}*-*"):
-        owner = folder.name.removeprefix(_FOLDER).partition("-")[0]
-        try:
-            os.kill(int(owner), 0)
-        except ProcessLookupError:
-            shutil.rmtree(folder, ignore_errors=True)
-        except (PermissionError, ValueError):
-            continue  # somebody else's, and alive; or not a run's at all
 
 
 @contextmanager
@@ -186,6 +170,8 @@ class _Performance:
         self._story = story
         self._sink = sink
         self._run: Run | None = None
+        self._stage: Stage | None = None
+        self._verdicts: dict[str, Verdict] = {}
         self._begun = False
         self.ending = False
 
@@ -230,7 +216,7 @@ class _Performance:
         run.open()
         self._run = run
         sweep_folders()
-        folder = Path(closing.enter_context(tempfile.TemporaryDirectory(prefix=f"{_FOLDER}{os.getpid()}-")))
+        folder = Path(closing.enter_context(run_folder()))
         recorder = Recorder(self._sink)
         closing.callback(recorder.close)
         client = zk.connect(hosts, chroot=run.chroot, session_timeout_s=options.session_timeout_s)
@@ -240,10 +226,11 @@ class _Performance:
         closing.callback(cast.close)
         cast.open()
         stage = Stage(options, self._story, recorder, run, client, hosts, folder, self._sink, cast)
+        self._stage = stage
         closing.callback(stage.close)
         self._begun = True
         self._demo.opening(stage)
-        verdicts: dict[str, Verdict] = {}
+        verdicts = self._verdicts
         for protocol in options.shows:
             stage.protocol = protocol
             self._demo.play(stage, protocol)
@@ -259,6 +246,7 @@ class _Performance:
     def _tell(self, verdict: Verdict, notes: Verdict | None, stage: Stage | None) -> int:
         judged = stage.history(self._options.shows[-1]) if stage else History()
         names = [*(one.name for one in stage.participants), *stage.watched] if stage else []
+        self._draw(verdict)
         return tell(
             self._story,
             self._options,
@@ -267,3 +255,11 @@ class _Performance:
             judged,
             names,
         )
+
+    def _draw(self, verdict: Verdict) -> None:
+        """The run's page, if it was asked for: of each protocol that was played, in their order."""
+        stage, file = self._stage, self._options.timeline
+        if file is None or stage is None:
+            return
+        chapters = chapters_of(stage, self._demo.guarantee, self._verdicts, verdict)
+        self._story.note(draw(file, self._demo.program, chapters))

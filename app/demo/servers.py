@@ -60,6 +60,10 @@ class Servers:
         index = self._ask({"do": "leader"})
         return index if isinstance(index, int) else None
 
+    def log(self, server: int) -> str:
+        """The last lines of its log, some thousand of them."""
+        return str(self._ask({"do": "log", "server": server}))
+
     def kill(self, server: int) -> None:
         """SIGKILL."""
         self._order("kill", server)

@@ -57,6 +57,11 @@ def test_monotonic_reads_are_in_doubt_if_nobody_read_twice_or_versions_are_missi
     assert monotonic(seen("r1", 1024, 1), seen("r1", 2048, 2)).outcome == "in doubt"
 
 
+def test_one_read_of_unknown_age_hides_no_other_that_went_back() -> None:
+    ageless = read("r2", "x", 0.5, 0.5, key="retries")
+    assert monotonic(ageless, seen("r1", 2, 1, NEW), seen("r1", 1, 2, OLD)).outcome == "violated"
+
+
 def test_replicas_that_end_with_the_last_value_have_converged() -> None:
     verdict = convergence(
         published("p1", 1024, 0),
@@ -124,3 +129,16 @@ def test_convergence_is_in_doubt_where_nobody_read() -> None:
     assert convergence().outcome == "in doubt"
     verdict = convergence(published("p1", 1024, 0), write("p1", 3, 2, 3, key="retries"), seen("r1", 1024, 4))
     assert verdict == Verdict("in doubt", 'nobody read "retries"')
+
+
+def test_an_update_is_lost_to_one_whose_ending_nobody_knows_but_that_was_read_before_it() -> None:
+    before, after = (seen("r1", 1, 2), seen("r2", 1, 2.1)), (seen("r1", 1, 10), seen("r2", 1, 10.1))
+    verdict = convergence(published("p", 1, 0, "unknown"), *before, published("p", 2, 3), *after)
+    assert verdict.outcome == "violated"
+    assert "= 2 was published, but every replica ended with 1" in verdict.sentence
+
+
+def test_an_update_is_not_lost_to_one_that_may_still_have_been_on_its_way() -> None:
+    ends = (seen("r1", 1, 10), seen("r2", 1, 10.1))
+    verdict = convergence(published("p", 1, 0, "unknown"), published("p", 2, 3), *ends)
+    assert verdict.outcome == "held"
