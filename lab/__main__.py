@@ -1,4 +1,4 @@
-"""python -m lab up | demo | run | servers | bench | deploy | undeploy | page"""
+"""python -m lab up | demo | run | servers | bench | matrix | chaos | deploy | undeploy | page"""
 
 import argparse
 import json
@@ -8,12 +8,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import takewhile
 from pathlib import Path
-from typing import NoReturn
 
+from lab import chaos as mayhem
 from lab import child
 from lab import deploy as deployment
 from lab import page as entrance
 from lab import up as cluster
+from lab.bench import options as bench_options
 from lab.control import control_socket
 from lab.ensemble import Ensemble, EnsembleError
 from lab.guard import GuardedDirectory
@@ -21,10 +22,10 @@ from lab.interrupts import Interrupted, Interrupts
 from lab.kubectl import ClusterError, context_of
 from lab.ladder import BACKENDS, print_to_stderr, start_ensemble
 from lab.up import Place
+from lab.usage import Parser
 from lab.workers import WorkersError
 
 UNREACHABLE = 3
-BAD_USAGE = 2
 WORST_FIRST = (130, 1, 2, 3, 4)  # interrupted, violated, bad usage, no ZooKeeper, in doubt
 TOP = Path(__file__).resolve().parent.parent
 DEMOS = {
@@ -36,17 +37,10 @@ DEMOS = {
 Command = Callable[[argparse.Namespace, Interrupts], int]
 
 
-class _Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line; --help has the rest."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(BAD_USAGE, f"{self.prog}: {message} (--help says what there is)\n")
-
-
 def main(argv: Sequence[str]) -> int:
     arguments, rest = _parser().parse_known_args(argv)
     arguments.rest = rest
-    if rest and arguments.command not in (demo, bench):
+    if rest and arguments.command not in (demo, bench, matrix, chaos):
         _parser().error(f"unrecognized arguments: {' '.join(rest)}")
     with Interrupts() as interrupts:
         try:
@@ -54,6 +48,8 @@ def main(argv: Sequence[str]) -> int:
         except Interrupted as exc:
             return exc.status
         except EnsembleError as exc:
+            if interrupts.signum is not None:  # the signal has reached what it had started, too
+                return Interrupted(interrupts.signum).status
             print_to_stderr(f"no ZooKeeper: {exc}")
             return UNREACHABLE
         except WorkersError as exc:
@@ -114,10 +110,28 @@ def up(arguments: argparse.Namespace, interrupts: Interrupts) -> int:
 
 
 def bench(arguments: argparse.Namespace, interrupts: Interrupts) -> int:
-    """measure speed, as ratios to raw ZooKeeper calls; options go to the measurement"""
+    """measure speed beside raw ZooKeeper calls, and its growth with load; options go to the measurement"""
+    bench_options.parsed(arguments.rest)  # what can't be meant is said before servers are started
     command = [sys.executable, "-m", "lab.bench", *arguments.rest]
     with _environment(arguments, interrupts) as environment:
         return child.run(command, environment, interrupts)
+
+
+def matrix(arguments: argparse.Namespace, interrupts: Interrupts) -> int:
+    """measure which mechanism keeps which guarantee, under faults too; options go to the measurement"""
+    command = [sys.executable, "-m", "lab.matrix", *arguments.rest]
+    with _environment(arguments, interrupts) as environment:
+        return child.run(command, environment, interrupts)
+
+
+def chaos(arguments: argparse.Namespace, interrupts: Interrupts) -> int:
+    """load and faults side by side on five workers and three servers, then check everything"""
+    mayhem.parsed(arguments.rest)  # what can't be meant is said before servers are started
+    command = [sys.executable, "-m", "lab.chaos", *arguments.rest]
+    with _laboratory(arguments, interrupts) as (ensemble, control):
+        return child.run(
+            command, {**os.environ, "ZK_HOSTS": ensemble.hosts, "LAB_CONTROL": str(control)}, interrupts
+        )
 
 
 def deploy(arguments: argparse.Namespace, interrupts: Interrupts) -> int:
@@ -184,7 +198,7 @@ def _port(text: str) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="python -m lab", description="One machine as a laboratory.", allow_abbrev=False)
+    parser = Parser(prog="python -m lab", description="One machine as a laboratory.", allow_abbrev=False)
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
     def add(command: Command, epilog: str | None = None) -> argparse.ArgumentParser:
@@ -212,7 +226,9 @@ def _parser() -> argparse.ArgumentParser:
     lists.add_argument("--json", action="store_true", help="say where it is as one line of JSON")
     lists.add_argument("--until-stdin-closes", action="store_true", help="end when standard input does, too")
     add_with_ensemble(demo, f"Arguments: any of {', '.join(DEMOS)}, then options, which go to every demo.")
-    add_with_ensemble(bench)
+    add_with_ensemble(bench, bench_options.USAGE)
+    add_with_ensemble(matrix)
+    add_with_ensemble(chaos)
     on_kubernetes = (add(deploy), add(undeploy), add(page))
     for sub in on_kubernetes:
         context = context_of(os.environ)

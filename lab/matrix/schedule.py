@@ -1,0 +1,118 @@
+"""What befalls every row, and when: one nemesis for all, out of one seed. Pure values.
+
+First nothing, then the standard faults, one after the other:
+
+    a cut replica       two replicas at a time are cut off; between that, the writer from all but one or two
+    a crashed one       a replica's host dies and comes back; so does one of ZooKeeper's servers
+    a cut follower      one of ZooKeeper's followers is cut off from its leader, with its clients
+    a killed leader     ZooKeeper's leader
+    concurrent writers  everybody writes, not only the first client
+
+A row carries out what concerns its participants, the matrix what concerns ZooKeeper's servers.
+"""
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+# "maim" leaves the writer a way to the replicas named, and to no other.
+RowVerb: TypeAlias = Literal["cut", "heal", "crash", "restart", "maim", "unmaim", "all write", "one writes"]
+ServerVerb: TypeAlias = Literal["partition", "unite", "kill leader", "kill other", "restart servers"]
+
+REPLICAS = 5
+WRITER = "ada"
+READERS = ("bob", "carol", "dave")
+CLIENTS = (WRITER, *READERS)
+
+CALM_S = 10.0
+# After calm: what was written last settles, and everybody reads it.
+QUIET_S = 1.3
+READING_S = 2.5
+STORM_AT_S = CALM_S + QUIET_S + READING_S
+_CUT_S = 0.9
+# A writer that reaches too few gives up after a second; meanwhile, and after it, others read.
+_MAIMED_S = 1.8
+_REST_S = 0.4
+_CRASHED_S = 3.5  # longer than a session
+# A follower that hears no leader says so after three seconds, and serves nobody from then on.
+_PARTED_S = 2.7
+_LEADERLESS_S = 4.0
+
+
+@dataclass(frozen=True, slots=True)
+class Deed:
+    """One deed of the nemesis: so many seconds after the beginning, to whom."""
+
+    at_s: float
+    verb: RowVerb | ServerVerb
+    whom: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """All deeds, in the order of time, and when the last phase is over, in seconds from the beginning."""
+
+    deeds: tuple[Deed, ...]
+    end_s: float
+
+    @classmethod
+    def of(cls, seed: int) -> "Schedule":
+        choose = random.Random(seed)
+        at_s = STORM_AT_S + 1.0
+        deeds: list[Deed] = []
+        for phase in (_cuts, _crashes, _parted_follower, _killed_leader, _many_writers):
+            some = list(phase(choose))
+            deeds += [Deed(at_s + deed.at_s, deed.verb, deed.whom) for deed in some]
+            at_s += some[-1].at_s + 1.5
+        return cls(tuple(deeds), at_s)
+
+
+def _cuts(choose: random.Random) -> Iterator[Deed]:
+    at_s = 0.0
+    for left in (1, 2, 1, 2):
+        for pair in _two_pairs(choose):
+            yield Deed(at_s, "cut", pair)
+            yield Deed(at_s + _CUT_S, "heal", pair)
+            at_s += _CUT_S + 0.1
+        kept = tuple(choose.sample(range(1, REPLICAS + 1), left))
+        yield Deed(at_s + _REST_S, "maim", kept)
+        yield Deed(at_s + _REST_S + _MAIMED_S, "unmaim")
+        at_s += 2 * _REST_S + _MAIMED_S
+
+
+def _two_pairs(choose: random.Random) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Four different replicas: who misses the one write can't have missed the other."""
+    four = choose.sample(range(1, REPLICAS + 1), 4)
+    return tuple(four[:2]), tuple(four[2:])
+
+
+def _crashes(choose: random.Random) -> Iterator[Deed]:
+    first, second = choose.sample(range(1, REPLICAS + 1), 2)
+    yield Deed(0.0, "crash", (first,))
+    yield Deed(0.5, "kill other")
+    yield Deed(_CRASHED_S, "restart", (first,))
+    yield Deed(_CRASHED_S + 0.5, "crash", (second,))
+    yield Deed(_CRASHED_S + 1.0, "restart servers")
+    yield Deed(2 * _CRASHED_S + 0.5, "restart", (second,))
+
+
+def _parted_follower(choose: random.Random) -> Iterator[Deed]:
+    for at_s in (0.5, 0.5 + _PARTED_S + choose.uniform(3, 4)):
+        yield Deed(at_s, "partition")
+        yield Deed(at_s + _PARTED_S, "unite")
+
+
+def _killed_leader(choose: random.Random) -> Iterator[Deed]:
+    yield Deed(1.0, "kill leader")
+    yield Deed(1.0 + _LEADERLESS_S + choose.uniform(0, 1), "restart servers")
+
+
+def _many_writers(choose: random.Random) -> Iterator[Deed]:
+    yield Deed(2.0, "all write")
+    pair, other = _two_pairs(choose)
+    yield Deed(5.0, "cut", pair)
+    yield Deed(5.0 + _CUT_S, "heal", pair)
+    yield Deed(6.5, "cut", other)
+    yield Deed(6.5 + _CUT_S, "heal", other)
+    yield Deed(9.0, "one writes")

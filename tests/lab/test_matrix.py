@@ -1,0 +1,77 @@
+"""The matrix on real servers, with real faults: what is weak is convicted, what is whole is not."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import ROOT
+
+# Each row is a process that is busy all along: as many as two cores carry beside other tests.
+ROWS = ("notes-quorum", "no-write-back", "quorum")
+CONVICTED = ("notes-quorum", "no-write-back")
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("matrix")
+
+
+@pytest.fixture(scope="module")
+def measured(pages: Path) -> dict[str, Any]:
+    """A run of its own ensemble, whose servers it harms."""
+    options = ["--rows", ",".join(ROWS), "--seed", "1", "--json", "--html", str(pages)]
+    done = subprocess.run(
+        [sys.executable, "-m", "lab", "matrix", *options],
+        cwd=ROOT, capture_output=True, text=True, timeout=280, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return dict(json.loads(done.stdout))
+
+
+def violated(measured: dict[str, Any], mechanism: str) -> dict[str, Any]:
+    return {
+        guarantee: cell
+        for row in measured["rows"]
+        if row["mechanism"] == mechanism
+        for guarantee, cell in row["cells"].items()
+        if cell["verdict"] == "violated"
+    }
+
+
+@pytest.mark.timeout(300)
+def test_each_row_is_measured_without_faults_and_under_them(measured: dict[str, Any]) -> None:
+    assert [(row["mechanism"], row["faults"]) for row in measured["rows"]] == [
+        (name, faults) for name in ROWS for faults in ("none", "standard")
+    ]
+    assert all(row["operations"] > 0 for row in measured["rows"])
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("mechanism", CONVICTED)
+def test_what_is_weak_is_convicted_with_a_witness(measured: dict[str, Any], mechanism: str) -> None:
+    cells = violated(measured, mechanism)
+    assert "linearizable" in cells
+    assert all(cell["witness"] and cell["indexes"] for cell in cells.values())
+
+
+@pytest.mark.timeout(300)
+def test_a_quorum_without_write_back_is_seen_to_go_back(measured: dict[str, Any]) -> None:
+    assert "monotonic reads" in violated(measured, "no-write-back")
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("mechanism", sorted(set(ROWS) - set(CONVICTED)))
+def test_what_is_whole_violates_nothing(measured: dict[str, Any], mechanism: str) -> None:
+    assert violated(measured, mechanism) == {}
+
+
+@pytest.mark.timeout(300)
+def test_behind_each_witness_there_is_a_timeline(measured: dict[str, Any], pages: Path) -> None:
+    index = (pages / "index.html").read_text(encoding="utf-8")
+    timelines = sorted(int(page.stem) for page in pages.glob("*.html") if page.stem.isdecimal())
+    assert timelines
+    assert all(f'href="{number}.html"' in index for number in timelines)
