@@ -11,7 +11,6 @@ import argparse
 import http.client
 import json
 import os
-import shutil
 import socket
 import statistics
 import sys
@@ -23,6 +22,7 @@ from typing import Any
 
 from app import zk
 from app.consistency.eventual import publish
+from lab import browser
 from lab.bench.pictures import picture
 from lab.bench.worker import Cluster, cpu_s, form
 from lab.guard import GuardedDirectory
@@ -34,8 +34,6 @@ CHANGES = 50
 IDLE_S = 20.0
 ROUNDS = 3
 JOBS = 200
-# What a browser does by itself is not to be measured.
-CHROMIUM = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
 
 
 class Listener:
@@ -133,7 +131,7 @@ def in_turn(cluster: Cluster, during: Callable[[], object], rounds: int) -> tupl
 
 def heap(cluster: Cluster, jobs: int) -> list[tuple[int, float, int]] | None:
     """(jobs so far, MB of JavaScript's heap, DOM nodes), each after a collection; None without a browser."""
-    program = shutil.which("chromium") or shutil.which("google-chrome")
+    program = browser.found()
     try:
         from playwright.sync_api import sync_playwright
     except ImportError:
@@ -142,8 +140,8 @@ def heap(cluster: Cluster, jobs: int) -> list[tuple[int, float, int]] | None:
         return None
     body, seen = form(picture(1)), []
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=CHROMIUM)
-        page = browser.new_page()
+        chromium = browser.launch(playwright, program)
+        page = chromium.new_page()
         page.goto(cluster.who("master").url)
         page.click("#show-logs")
         tools = page.context.new_cdp_session(page)
@@ -152,7 +150,7 @@ def heap(cluster: Cluster, jobs: int) -> list[tuple[int, float, int]] | None:
             if number in (20, 20 + jobs // 2, 20 + jobs):
                 page.wait_for_timeout(2000)
                 seen.append((number, *_measured(tools)))
-        browser.close()
+        chromium.close()
     return seen
 
 

@@ -19,6 +19,8 @@ one call, one round trip, and without it a deposed primary could decide. A copy 
 a plain fsync would stop every session of the process. What the floor is spared: it runs in one green thread,
 knows the id that the backup would have to list the children for, digests and compares nothing, and keeps no
 record that a retry, a crash or a takeover would ask for.
+
+Beside it, the notes' listing, in a root of its own: its backup acknowledges whatever it finds in ``/jobs``.
 """
 
 import os
@@ -30,29 +32,51 @@ from typing import Any
 from eventlet import queue, tpool
 
 from app import paths
+from app.consistency.as_in_the_notes import NotesBackup, NotesPrimary
 from app.consistency.disk import Disk
 from app.consistency.epoch import NO_EPOCH, Epoch
 from app.consistency.primary_backup import Backup, Primary
-from lab.bench.measuring import PAYLOAD, Row, Watch, in_turn
+from lab.bench.measuring import PAYLOAD, Row, Sample, Watch, in_turn
 from lab.bench.sessions import STEP_S, Sessions, done
 
 TARGET = 1.5
+NOTES = (
+    "no copy on any disk, no check of the epoch, no outcome on record: what was acknowledged is only in "
+    'ZooKeeper, a deposed primary goes on, and a late ACK contradicts "aborted"'
+)
 _FLOOR = "/floor"
 
 
-def measure(sessions: Sessions, folder: Path, samples: int) -> Row:
-    clients = sessions.open(), sessions.open()
-    epoch = _epoch(*clients)
-    primary = Primary(clients[0], Disk(folder / "ours-1"), epoch)
-    sessions.started(Backup(clients[1], Disk(folder / "ours-2"), epoch, "backup"))
-    floor = Floor(clients, folder, epoch)
+def measure(hosts: str, samples: int) -> list[Row]:
+    with (
+        tempfile.TemporaryDirectory(prefix="bench-") as folder,
+        Sessions(hosts) as sessions,
+        Sessions(hosts) as of_the_notes,
+    ):
+        clients = sessions.open(), sessions.open()
+        epoch = _epoch(*clients)
+        primary = Primary(clients[0], Disk(Path(folder) / "ours-1"), epoch)
+        sessions.started(Backup(clients[1], Disk(Path(folder) / "ours-2"), epoch, "backup"))
+        floor = Floor(clients, Path(folder), epoch)
 
-    def ours(watch: Watch) -> None:
-        job_id = str(uuid.uuid4())
+        def ours(watch: Watch) -> None:
+            job_id = str(uuid.uuid4())
+            with watch.timing():
+                primary.submit(job_id, PAYLOAD)
+
+        ours_ms, floor_ms, notes_ms = in_turn([ours, floor.sample, _notes(of_the_notes)], samples)
+        return [Row("primary-backup: write to answer", ours_ms, floor_ms, TARGET, notes_ms, NOTES)]
+
+
+def _notes(sessions: Sessions) -> Sample:
+    primary = NotesPrimary(sessions.open(), ack_timeout_s=STEP_S)
+    sessions.started(NotesBackup(sessions.open(), "backup"))
+
+    def sample(watch: Watch) -> None:
         with watch.timing():
-            primary.submit(job_id, PAYLOAD)
+            primary.submit(PAYLOAD)
 
-    return in_turn("primary-backup: write to answer", TARGET, ours, floor.sample, samples)
+    return sample
 
 
 def _epoch(primary: Any, backup: Any) -> Epoch:

@@ -13,6 +13,9 @@ a green thread for each replica, and everything that goes on when an answer does
 
 With one replica slow (half a second each way, on its host's link) the floor is the same operation of ours
 while none is: a quorum should not feel its slowest member.
+
+Beside it, the notes' register over the same sessions: it asks all five, stores at one after the other, and
+waits for every one of them.
 """
 
 import random
@@ -23,94 +26,140 @@ import eventlet
 from eventlet import queue
 
 from app import paths, zk
+from app.consistency.as_in_the_notes import NotesRegister
 from app.consistency.quorum import Quorum, Register
 from app.consistency.replicas import ReplicaHost, Replicas
-from lab.bench.measuring import PAYLOAD, Row, Watch, in_turn
+from app.faults import Link
+from lab.bench.effort import Effort
+from lab.bench.measuring import PAYLOAD, Row, Sample, Watch, in_turn
 from lab.bench.sessions import STEP_S, Sessions, done
 
 QUORUM = Quorum()
 TARGET = 1.5
 TARGET_SLOW = 1.2
+NOTES_WRITE = (
+    "no version travels with the value, the znodes' own decide: replicas that missed different writes look "
+    "equal, and a read returns an old value; it stores at one after the other, so it saves no time"
+)
+NOTES_READ = "no write-back: what one read has returned, the next may miss; it waits for all five"
+NOTES_SLOW = "it waits for the slowest replica, always"
 _SLOW_S = 0.5
 _BLOCK = 20  # samples of each kind with a slow replica, then as many without
+_NOTES_SLOW = 3  # samples of the notes' protocol, of some four seconds each
 
 
-def measure(sessions: Sessions, samples: int) -> list[Row]:
-    # Hosts, and the sessions that reach them through their links. All but the slow rows go without a link,
-    # which would cost ours and the floor the same, and so make the ratio look better than it is.
-    links = [sessions.link() for _ in range(QUORUM.n)]
-    for index, link in enumerate(links, 1):
-        sessions.started(ReplicaHost(sessions.open(link), index, f"host-{index}"))
-    _wait_until_served(sessions.open())
-    direct = [sessions.open() for _ in links]
-    register, floor = _register("ours", direct), Floor("floor", direct)
-
-    def write(watch: Watch) -> None:
-        with watch.timing():
-            register.write(PAYLOAD)
-
-    def read(watch: Watch) -> None:
-        with watch.timing():
-            register.read()
-
-    return [
-        in_turn("quorum write", TARGET, write, floor.write, samples),
-        in_turn("quorum read", TARGET, read, floor.read, samples),
-        *_with_one_slow(_register("slow", [sessions.open(link) for link in links]), links[2], samples),
-    ]
+def measure(hosts: str, samples: int) -> list[Row]:
+    with Sessions(hosts) as sessions:
+        # Hosts, and the sessions that reach them through their links. All but the slow rows go without a
+        # link, which would cost ours and the floor the same, and so make the ratio look better than it is.
+        links = [sessions.link() for _ in range(QUORUM.n)]
+        serve([sessions.open(link) for link in links], QUORUM.n, sessions)
+        direct = [sessions.open() for _ in links]
+        register, floor, notes = (
+            register_of("ours", direct),
+            Floor("floor", direct),
+            notes_of("notes", direct),
+        )
+        write = in_turn([writes(register), floor.write, writes(notes)], samples)
+        read = in_turn([reads(register), floor.read, reads(notes)], samples)
+        linked = [sessions.open(link) for link in links]
+        return [
+            Row("quorum write", write[0], write[1], TARGET, write[2], NOTES_WRITE),
+            Row("quorum read", read[0], read[1], TARGET, read[2], NOTES_READ),
+            *_with_one_slow(register_of("slow", linked), notes_of("slow-notes", linked), links[2], samples),
+        ]
 
 
-def _register(object_id: str, clients: Sequence[Any]) -> Register:
-    register = Register(Replicas(object_id, clients), QUORUM, timeout_s=STEP_S)
+def register_of(object_id: str, clients: Sequence[Any], quorum: Quorum = QUORUM) -> Register:
+    register = Register(Replicas(object_id, clients), quorum, timeout_s=STEP_S)
     register.create()
     return register
 
 
-def _wait_until_served(client: Any) -> None:
+def notes_of(object_id: str, clients: Sequence[Any]) -> NotesRegister:
+    register = NotesRegister(Replicas(object_id, clients), QUORUM, timeout_s=STEP_S)
+    register.create()
+    return register
+
+
+def writes(register: Register | NotesRegister) -> Sample:
+    def sample(watch: Watch) -> None:
+        with watch.timing():
+            register.write(PAYLOAD)
+
+    return sample
+
+
+def reads(register: Register | NotesRegister) -> Sample:
+    def sample(watch: Watch) -> None:
+        with watch.timing():
+            register.read()
+
+    return sample
+
+
+def serve(clients: Sequence[Any], replicas: int, sessions: Sessions) -> None:
+    """Host so many replicas, shared by these sessions; returns when all are served."""
+    for index in range(1, replicas + 1):
+        sessions.started(ReplicaHost(clients[index % len(clients)], index, f"host-{index}"))
     deadline = zk.Deadline(STEP_S)
-    while len(zk.wait(client.get_children_async(paths.HOSTS), deadline)) < QUORUM.n:
+    while len(zk.wait(clients[0].get_children_async(paths.HOSTS), deadline)) < replicas:
         eventlet.sleep(0.02)
 
 
-def _with_one_slow(register: Register, link: Any, samples: int) -> list[Row]:
+def _with_one_slow(register: Register, notes: NotesRegister, link: Link, samples: int) -> list[Row]:
     """Our own p50 with a slow replica, over our own without; in blocks that alternate."""
-    writes, reads = {True: Watch(), False: Watch()}, {True: Watch(), False: Watch()}
-    blocks = -(-samples // _BLOCK)
+    wrote, saw = {True: Watch(), False: Watch()}, {True: Watch(), False: Watch()}
+    blocks = -(-samples // (2 * _BLOCK))  # half as many as of the others: each block is waited out
     for slow in [False, *[True, False] * blocks]:  # the first one warms up
         link.slow(_SLOW_S if slow else 0.0)
-        for number in range(min(_BLOCK, samples)):
-            with writes[slow].timing():
-                register.write(b"%d" % number + PAYLOAD)
-            with reads[slow].timing():
-                register.read()
+        for _ in range(min(_BLOCK, samples)):
+            writes(register)(wrote[slow])
+            reads(register)(saw[slow])
         link.slow(0.0)
         eventlet.sleep(3 * _SLOW_S if slow else 0.0)  # what the slow replica still owes arrives
+    link.slow(_SLOW_S)
+    notes_wrote, notes_saw = Watch(), Watch()
+    for _ in range(Effort(samples).times(_NOTES_SLOW)):
+        writes(notes)(notes_wrote)
+        reads(notes)(notes_saw)
+    link.slow(0.0)
     first = min(_BLOCK, samples)
-    return [
-        Row(f"quorum {name}, one replica slow", kind[True].p50_ms(), kind[False].p50_ms(first), TARGET_SLOW)
-        for name, kind in (("write", writes), ("read", reads))
-    ]
+
+    def row(name: str, took: dict[bool, Watch], notes_took: Watch) -> Row:
+        ours_ms, floor_ms = took[True].p50_ms(), took[False].p50_ms(first)
+        return Row(
+            f"quorum {name}, one replica slow",
+            ours_ms,
+            floor_ms,
+            TARGET_SLOW,
+            notes_took.p50_ms(),
+            NOTES_SLOW,
+        )
+
+    return [row("write", wrote, notes_wrote), row("read", saw, notes_saw)]
 
 
 class Floor:
     """The rounds, bare."""
 
-    def __init__(self, object_id: str, clients: Sequence[Any]) -> None:
+    def __init__(self, object_id: str, clients: Sequence[Any], quorum: Quorum = QUORUM) -> None:
         self._object_id = object_id
+        self._quorum = quorum
         self._clients = dict(enumerate(clients, 1))
         Replicas(object_id, clients).create(PAYLOAD, zk.Deadline(STEP_S))
 
     def read(self, watch: Watch) -> None:
         with watch.timing():
-            self._round_of_gets(QUORUM.r)
+            self._round_of_gets(self._quorum.r)
 
     def write(self, watch: Watch) -> None:
         with watch.timing():
-            self._round_of_gets(QUORUM.r)
+            self._round_of_gets(self._quorum.r)
             answered: Any = queue.LightQueue()
             for index in self._clients:
                 self._checked_set(index).rawlink(answered.put)
-            for _ in range(QUORUM.w):
+            for _ in range(self._quorum.w):
                 answered.get(timeout=STEP_S).get_nowait()
 
     def _round_of_gets(self, count: int) -> None:

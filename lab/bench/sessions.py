@@ -14,12 +14,16 @@ STEP_S = 10.0  # what one step may take before the bench gives up
 
 
 class Sessions:
-    """A root under ``/demos``, prepared as any run's; sessions in it, through links or directly."""
+    """A root under ``/demos``, prepared as any run's; sessions in it, through links or directly.
+
+    Attributes:
+        chroot: the root, for processes that take part.
+    """
 
     def __init__(self, hosts: str) -> None:
         self._hosts = hosts
         self._closing = ExitStack()
-        self._chroot = ""
+        self.chroot = ""
 
     def __enter__(self) -> Self:
         with ExitStack() as undo:
@@ -28,7 +32,7 @@ class Sessions:
             run = Run(owner, "bench")
             run.open()
             undo.callback(run.close)
-            self._chroot = run.chroot
+            self.chroot = run.chroot
             self._closing = undo.pop_all()
         prepare(self.open(), zk.Deadline(STEP_S))
         return self
@@ -41,7 +45,7 @@ class Sessions:
     def open(self, link: Link | None = None) -> Any:
         """A session of its own."""
         client = zk.connect(
-            link.hosts if link else self._hosts, chroot=self._chroot, session_timeout_s=_SESSION_S
+            link.hosts if link else self._hosts, chroot=self.chroot, session_timeout_s=_SESSION_S
         )
         self._closing.callback(zk.disconnect, client)
         return client
