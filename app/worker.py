@@ -23,6 +23,7 @@ from app.cluster.member import Member
 from app.cluster.nodes import Nodes, described
 from app.cluster.slots import Slot
 from app.consistency.eventual import INITIAL, ConfigReplica, Copy, publish
+from app.consistency.records import is_used, read_outcome
 from app.errors import LessonError
 from app.mapreduce.hands import Crew
 from app.mapreduce.master import Master
@@ -301,10 +302,18 @@ class Life:
             except OSError as error:
                 log.warning("the disk is not swept: %s", error)
 
+    def _is_over(self, job_id: str) -> bool:
+        """Its payload has been used; or never will be: who was deposed before that was decided isn't told."""
+        deadline = zk.Deadline(_STEP_S)
+        if is_used(self.client, job_id, deadline):
+            return True
+        outcome = read_outcome(self.client, job_id, deadline)
+        return outcome is not None and outcome.decision == "aborted"
+
     def _drop_copies(self, job_ids: list[str]) -> None:
         for job_id in job_ids:
             try:
-                if zk.get(self.client, paths.result(job_id), zk.Deadline(_STEP_S)) is not None:
+                if self._is_over(job_id):
                     tpool.execute(self._worker.disk.forget, job_id)
             except _NOT_NOW as error:
                 log.info("the copy of %s stays for now: %r", job_id, error)

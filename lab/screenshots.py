@@ -6,7 +6,6 @@ Five real workers, Debian's Chromium, and what a class would do: a photo, a quor
 import io
 import json
 import os
-import shutil
 import signal
 import sys
 import time
@@ -18,7 +17,7 @@ import numpy as np
 from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from lab.bench.page import CHROMIUM
+from lab import browser
 from lab.forwarder import Forwarder
 from lab.guard import GuardedDirectory
 from lab.ladder import print_to_stderr
@@ -199,9 +198,9 @@ def _a_stale_replica(studio: Studio, page: Page) -> None:
 
 
 def main() -> int:
-    hosts, program = os.environ["ZK_HOSTS"], shutil.which("chromium") or shutil.which("google-chrome")
+    hosts, program = os.environ["ZK_HOSTS"], browser.found()
     if program is None:
-        print("no Chromium here: apt-get install chromium", file=sys.stderr)
+        print(browser.REMEDY, file=sys.stderr)
         return 2
     FOLDER.mkdir(parents=True, exist_ok=True)
     with (
@@ -215,11 +214,11 @@ def main() -> int:
             forwarder.point_to(worker.port if worker else None)
 
         with Leadership(hosts, lead_to), sync_playwright() as playwright:
-            browser = playwright.chromium.launch(executable_path=program, args=CHROMIUM)
-            studio = Studio(browser, f"http://127.0.0.1:{forwarder.port}", workers)
+            chromium = browser.launch(playwright, program)
+            studio = Studio(chromium, f"http://127.0.0.1:{forwarder.port}", workers)
             studio.whole()
             take(studio)
-            browser.close()
+            chromium.close()
     return 0
 
 

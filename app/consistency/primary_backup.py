@@ -277,7 +277,7 @@ class Primary:
         if recorded != digest.sha256:
             message = f"the id {job_id} already belongs to another payload: a new request takes a new id"
             raise OtherPayload(message)
-        self._on_step("known already", job_id)
+        self._on_step(f"known as {outcome.decision}" if outcome else "known already", job_id)
         return outcome
 
     def _await_ack(self, job_id: str, digest: Digest) -> Ack | None:

@@ -288,7 +288,9 @@ class Register:
         On the ``first`` attempt with a version, it raises TooFewReplicas if provably no replica stored it.
         """
         have = holders({index: answer.held for index, answer in seen.items()}, held.version)
-        todo = [index for index in range(1, self._quorum.n + 1) if index not in have]
+        # All at once; but those whose version is known have only to store, and W of them needn't wait behind
+        # the looks at the others.
+        todo = sorted(set(self._owing) - have, key=lambda index: (index not in seen, index))
         reports: Any = queue.LightQueue()
         self._each(todo, reports, lambda index: self._bring(index, held, seen.get(index), deadline))
         offline = 0

@@ -21,7 +21,7 @@ from app.cluster.nodes import Nodes
 from app.consistency.disk import Turns
 from app.consistency.primary_backup import Primary
 from app.consistency.records import read_outcome
-from app.errors import Fenced, NotUnderstood, Refused
+from app.errors import Fenced, InDoubt, NotUnderstood, Refused
 from app.mapreduce import volume
 from app.mapreduce.records import Manifest, Result
 from app.mapreduce.runner import Prepared, Progress, Runner, attempt, cut
@@ -163,7 +163,11 @@ class Master:
             return Progress(job_id, manifest)  # stored; whoever leads now finds it
         progress = self._book.get(job_id)
         if progress is None:
-            found = None if prepared else self.find(job_id)
+            try:
+                found = None if prepared else self.find(job_id)
+            except zk.NO_ANSWER as error:
+                message = f"{job_id} is stored; whether it has begun nobody can say now: ask for it again"
+                raise InDoubt(message, ask_again=job_id) from error
             progress = found or Progress(job_id, manifest, started=time.time())
         if job_id not in self._runners and progress.result is None:
             self._run(progress, prepared)

@@ -266,8 +266,8 @@ class Runner:
     def _phase(self, plan: Plan, phase: str) -> list[Done]:
         """Every task's result, in order; offered until all are there."""
         count = len(plan.pieces)
-        self.progress.finished = []
         self._make_tasks(phase, count)
+        self.progress.finished = []  # not before: until now it is the last phase that everybody is told of
         self._tell("running", phase, 0, count)
         done: dict[int, Done] = {}
         self._gather(phase, range(count), done)

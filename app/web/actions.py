@@ -79,12 +79,10 @@ def quorum(client: Any, op: str, body: dict[str, Any]) -> tuple[dict[str, Any], 
         on_ack=course.store,
         on_answer=course.hear,
     )
-    value = str(body.get("value", ""))
-    if op == "write" and not 0 < len(value) <= _MOST_LETTERS:
-        raise BadRequest(f'send a value of 1 to {_MOST_LETTERS} letters: {{"value": "..."}}')
+    value = _value(body) if op == "write" else b""
     try:
         register.create()
-        held = register.read() if op == "read" else Held(register.write(value.encode()), value.encode())
+        held = register.read() if op == "read" else Held(register.write(value), value)
     except Refused as error:
         return {**course.view(op), "ending": "refused", "error": str(error)}, UNAVAILABLE
     except InDoubt as error:
@@ -93,3 +91,14 @@ def quorum(client: Any, op: str, body: dict[str, Any]) -> tuple[dict[str, Any], 
     finally:
         register.close()
     return {**course.view(op), "ending": "done", **described(held)}, OK
+
+
+def _value(body: dict[str, Any]) -> bytes:
+    """What is to be written. Raises BadRequest."""
+    value = body.get("value")
+    if not isinstance(value, str) or not 0 < len(value) <= _MOST_LETTERS:
+        raise BadRequest(f'send a value of 1 to {_MOST_LETTERS} letters: {{"value": "..."}}')
+    try:
+        return value.encode()
+    except UnicodeEncodeError as error:
+        raise BadRequest("a letter of this value is half of one (a lone surrogate): send text") from error

@@ -8,7 +8,7 @@ from typing import Any
 from flask import Response, jsonify, request
 
 from app import zk
-from app.errors import InDoubt, LessonError, NotMaster, NotUnderstood, OtherPayload, TooLarge
+from app.errors import Aborted, InDoubt, LessonError, NotMaster, NotUnderstood, OtherPayload, TooLarge
 from app.jobs.job import Unusable
 from app.web.origin import BadRequest, check_origin
 
@@ -40,7 +40,9 @@ def answering(view: Callable[..., Any]) -> Callable[..., Any]:
         except zk.NO_ANSWER:
             return error(503, "ZooKeeper doesn't answer at the moment: try again")
         except OSError as ending:
-            return error(507, f"a disk here can't keep it ({ending.strerror or ending}): nothing was stored")
+            return _disk(ending)
+        except Aborted as ending:
+            return error(503, str(ending), aborted=True)  # for whoever tries again: with another key
         except (LessonError, Unusable) as ending:
             return error(_status(ending), str(ending))
         except Exception:
@@ -49,6 +51,13 @@ def answering(view: Callable[..., Any]) -> Callable[..., Any]:
             return error(500, "something here has failed; the worker's log has the details")
 
     return answer
+
+
+def _disk(ending: OSError) -> Answer:
+    cause = ending.strerror or ending
+    if request.method == "POST":
+        return error(507, f"a disk here can't keep it ({cause}): nothing was stored")
+    return error(503, f"a disk here can't be read ({cause}): try again")
 
 
 def _status(ending: LessonError | Unusable) -> int:

@@ -10,13 +10,16 @@ from app import zk
 from app.upkeep import Upkeep
 
 STEP_S = 3.0
+# Among the paths that have changed: any may have. A connection that is lost takes all watches with it, and
+# kazoo calls them without a path.
+_ALL = ""
 
 
 class Eye:
     """Looks at once when something has changed, but not more often than a person can follow.
 
     Args:
-        look: gets the paths that have changed, none if all of it is to be looked at; leaves :attr:`changed`
+        look: gets the paths that have changed, none if all of it is to be looked at; leaves :meth:`changed`
             as the watch on what it has seen. May raise one of zk.NO_ANSWER.
         pause_s: between two looks. Changes meanwhile are one look.
     """
@@ -30,6 +33,7 @@ class Eye:
         self._upkeep = Upkeep(client, what, self._paced)
 
     def start(self) -> None:
+        self._paths = {_ALL}
         self._upkeep.start()
 
     def stop(self) -> None:
@@ -38,7 +42,7 @@ class Eye:
 
     def changed(self, event: Any) -> None:
         """A watch's callback: never blocks. Several in a row wake once."""
-        self._paths.add(event.path or "")
+        self._paths.add(event.path or _ALL)
         if not self._waking:
             self._waking = True
             self._upkeep.wake()
@@ -48,8 +52,8 @@ class Eye:
         paths, self._paths = self._paths, set()
         self._waking = False
         try:
-            self._look(paths)
+            self._look(set() if _ALL in paths else paths)
         except zk.NO_ANSWER:
-            self._paths.clear()  # the next look is at all of it
+            self._paths.add(_ALL)  # whatever else is told until then
             raise
         self._looked_at = time.monotonic()

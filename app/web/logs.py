@@ -29,13 +29,13 @@ class Tail(logging.Handler):
         self._lines: deque[dict[str, Any]] = deque(maxlen=_MOST_LINES)
 
     def emit(self, record: logging.LogRecord) -> None:
-        line = {
-            "n": next(self._numbers),
-            "at": round(record.created, 3),
-            "level": record.levelname,
-            "line": self.format(record)[:_MOST_LETTERS],
-        }
-        self._lines.append(line)
+        try:
+            text = self.format(record)[:_MOST_LETTERS]
+        except Exception:  # noqa: BLE001 (as in logging's own handlers: a student's words may raise anything)
+            self.handleError(record)
+            return
+        number, at = next(self._numbers), round(record.created, 3)
+        self._lines.append({"n": number, "at": at, "level": record.levelname, "line": text})
 
     def since(self, number: int) -> list[dict[str, Any]]:
         """The lines after this one, oldest first; the newest of them if there are many."""

@@ -9,7 +9,6 @@ from app.errors import LessonError
 _POLICY = "; ".join(
     [
         "default-src 'self'",
-        "img-src 'self' blob:",  # a picture that was just chosen, before it is sent
         "object-src 'none'",
         "base-uri 'none'",
         "form-action 'self'",

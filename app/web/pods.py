@@ -41,7 +41,8 @@ class Pods:
         self.stop = self._eye.stop
 
     def start(self) -> None:
-        self._seen = {}  # of what happened while nobody looked no lag can be told
+        # Of what happened while nobody looked no lag can be told; and who was there then may have gone.
+        self._seen, self.view = {}, None
         self._eye.start()
 
     def _look(self, changed: set[str]) -> None:

@@ -81,8 +81,16 @@ class _Routes:
         raise NotMaster(f"{self._worker.name} is a worker: {who}")
 
     def page(self) -> Any:
-        self._master()
-        return Response((_STATIC / "page.html").read_text(encoding="utf-8"), mimetype="text/html")
+        """The page. A worker gives it to a browser, too: it says who leads, and looks for the master."""
+        status = 200
+        try:
+            self._master()
+        except NotMaster:
+            if request.accept_mimetypes.best_match(["application/json", "text/html"]) != "text/html":
+                raise
+            status = 403
+        page = (_STATIC / "page.html").read_text(encoding="utf-8")
+        return Response(page, status, mimetype="text/html", headers={"Cache-Control": "no-cache"})
 
     def upload(self) -> Answer:
         self._master().admit()

@@ -23,7 +23,7 @@ PLAIN, PAGE, LOGS = "plain", "page", "logs"
 Wants = frozenset[str]
 
 # What happens within so long is one message: well below what the eye, and a promise of 100 ms, notice.
-_MOMENT_S = 0.04
+_MOMENT_S = 0.06
 _MOST_WAITING = 100  # messages in one listener's queue
 _MOST_KEPT = 300  # events for those who come back
 # A page that was left may be back at once (a reload, a lost connection): so long it still counts as there.
@@ -121,11 +121,6 @@ class Stream:
         text = _event(kind, data, f"{self._name}.{self._number}")
         self._kept.append((self._number, kind, text))
         return text
-
-    def wake(self) -> None:
-        """Have every listener look whether it is still in the right place."""
-        for listener in self._listeners:
-            listener.put(": look\n\n")
 
     # -- following --
 

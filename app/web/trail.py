@@ -29,6 +29,8 @@ _STEPS = {
     "ACK received": "acknowledged",
     "committed": "committed",
     "aborted": "aborted",
+    "known as committed": "known",  # by an earlier attempt of the same request
+    "known as aborted": "known",
 }
 
 

@@ -4,8 +4,6 @@ It comes in through the one port that always leads to the master.
 """
 
 import itertools
-import os
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -23,41 +21,9 @@ if TYPE_CHECKING:
 __all__ = ["cluster", "cluster_of_five"]
 
 PATIENCE_MS = 60_000
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-# What a browser would ask of its maker, and of others, by itself.
-ARGUMENTS = [
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync",
-]  # fmt: skip
-
-
-def missing(what: str) -> None:
-    """Skip; but where a browser was promised, fail."""
-    if os.environ.get("CI") or os.environ.get("REQUIRE_BROWSER") == "1":
-        pytest.fail(what)
-    pytest.skip(what)
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator["Browser"]:
-    sync = pytest.importorskip("playwright.sync_api") if not _promised() else _imported()
-    program = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if program is None:
-        missing("no Chromium here: apt-get install chromium")
-    with sync.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=ARGUMENTS)
-        yield browser
-        browser.close()
-
-
-def _promised() -> bool:
-    return bool(os.environ.get("CI")) or os.environ.get("REQUIRE_BROWSER") == "1"
-
-
-def _imported() -> Any:
-    from playwright import sync_api
-
-    return sync_api
+# Chromium drops what it is loading when an address of this machine changes, and each container is one.
+VISITS = 6
+BLANK_MS = 10_000
 
 
 @pytest.fixture(scope="package")
@@ -74,6 +40,13 @@ def entrance(cluster_of_five: Cluster) -> Iterator[str]:
             yield f"http://127.0.0.1:{forwarder.port}"
 
 
+def playwright_errors() -> type[Exception]:
+    """Where Playwright is missing, nothing here runs."""
+    from playwright.sync_api import Error
+
+    return Error
+
+
 class Tab:
     """One page, and what happened in it."""
 
@@ -88,8 +61,24 @@ class Tab:
         page.on("pageerror", lambda error: self.errors.append(str(error)))
 
     def open(self) -> None:
-        self.page.goto(self.url)
-        self.page.wait_for_function("() => document.querySelectorAll('.card:not(.gone)').length >= 5")
+        """Have the page, and the five pods on it."""
+        self.goes_there()
+        try:
+            self.page.wait_for_function("() => document.querySelectorAll('.card:not(.gone)').length >= 5")
+        except Exception as error:
+            # Playwright's own message says only that it took too long.
+            shown = [self.page.text_content(part) for part in ("#connection", "#leader", "#cards")]
+            raise AssertionError(f"five pods were never there; the page says {shown}") from error
+
+    def goes_there(self) -> None:
+        """As a person would: again, where the network of this machine has changed (a container came)."""
+        for _ in range(VISITS):
+            with suppress(playwright_errors()):
+                self.page.goto(self.url)
+                script = "() => !document.getElementById('connection').textContent.startsWith('connecting')"
+                self.page.wait_for_function(script, timeout=BLANK_MS)
+                return
+        raise AssertionError(f"no page at {self.url} in {VISITS} visits")
 
     def says(self, selector: str, *words: str) -> str:
         """Wait until all these words stand there; all that does."""
@@ -103,6 +92,10 @@ class Tab:
             # Playwright's own message says only that it took too long.
             last = self.page.text_content(selector)
             raise AssertionError(f"{selector} never said {words}; it says {last!r}") from error
+
+    def press(self, button: str) -> None:
+        """By keyboard: pictures that come above move it from under a mouse between its going down and up."""
+        self.page.press(button, "Enter")
 
     def send(self, data: bytes, name: str | None = None, kind: str = "equalize") -> None:
         """As a person does: choose a file, and a job, and press the button."""
@@ -128,14 +121,15 @@ _numbers = itertools.count()
 
 @pytest.fixture
 def tab_of(browser: "Browser", entrance: str) -> Iterator[Callable[..., Tab]]:
-    """Opens pages, each in a context of its own; arguments are the context's."""
+    """Opens pages, each in a context of its own (other arguments are that one's), and waits for the pods."""
     contexts = []
 
-    def opened(**options: Any) -> Tab:
+    def opened(url: str = entrance, *, blank: bool = False, **options: Any) -> Tab:
         context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **options})
         contexts.append(context)
-        tab = Tab(context.new_page(), entrance)
-        tab.open()
+        tab = Tab(context.new_page(), url)
+        if not blank:
+            tab.open()
         return tab
 
     yield opened

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.page.conftest import Tab, missing, photo
+from tests.chromium import missing
+from tests.page.conftest import Tab, photo
 from tests.worker.conftest import Cluster
 
 AXE = "axe-core@4.14.1"
@@ -36,9 +37,9 @@ def test_axe_finds_no_serious_fault(
     cluster.configure(20)
     tab.send(photo())
     tab.page.wait_for_selector("#pictures figure:nth-of-type(2)")
-    tab.page.click("#quorum button[value=write]")
+    tab.press("#quorum button[value=write]")
     tab.says("#quorum-said", "wrote")
-    tab.page.click("#show-logs")
+    tab.press("#show-logs")
     tab.says("#panes", "ACK")
     victim = next(worker for worker in cluster.workers.all if worker.role() == "worker")
     cluster.kill(victim)
@@ -58,7 +59,7 @@ def test_nothing_is_wider_than_the_screen(cluster: Cluster, tab_of: Callable[...
     tab = tab_of(viewport={"width": width, "height": 900})
     tab.send(photo(), "a_file_with_a_name_that_is_as_long_as_names_of_files_from_a_camera_can_be_0001.tif")
     tab.follows("Done in")
-    tab.page.click("#show-logs")
+    tab.press("#show-logs")
     tab.says("#panes", "ACK")
 
     assert tab.page.evaluate("document.documentElement.scrollWidth") <= width

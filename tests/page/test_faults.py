@@ -4,14 +4,17 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 
-from tests.page.conftest import Tab, photo
+import pytest
+
+from lab.forwarder import Forwarder
+from tests.page.conftest import Tab, photo, playwright_errors
 from tests.worker.conftest import Cluster
 
 
 def test_the_master_is_killed_in_mid_job_and_the_page_sees_the_job_to_its_end(
     tab: Tab, cluster: Cluster
 ) -> None:
-    cluster.configure(2)
+    cluster.configure(6)
     old = cluster.who("master")
     tab.send(photo(2400, 600))
     tab.follows("Running: histograms")
@@ -37,6 +40,44 @@ def test_a_new_master_is_seen_within_a_second_of_its_taking_over(tab: Tab, clust
     tab.says("#connection", "leads now")
 
     assert time.monotonic() - began < 1.5  # looking for it costs the test something, too
+
+
+def test_a_page_that_came_to_a_worker_says_so_and_finds_the_master(
+    cluster: Cluster, tab_of: Callable[..., Tab]
+) -> None:
+    worker, master = cluster.who("worker"), cluster.who("master")
+    with Forwarder(0) as door:
+        door.point_to(worker.port)
+        tab = tab_of(url=f"http://127.0.0.1:{door.port}", blank=True)
+        tab.goes_there()
+        tab.says("#connection", f"{worker.pod} is a worker: the master is {master.pod}")
+
+        door.point_to(master.port)
+
+        tab.says("#connection", f"Connected to the master, {master.pod}")
+
+
+@pytest.mark.parametrize("lost", ["page.js", "stream.js"])
+def test_a_page_that_lost_one_of_its_scripts_on_the_way_starts_again(
+    cluster: Cluster, tab_of: Callable[..., Tab], lost: str
+) -> None:
+    del cluster
+    tab = tab_of(blank=True)
+    tab.page.route(f"**/static/{lost}", lambda route: route.abort("connectionreset"), times=2)
+
+    tab.open()
+
+    tab.says("#connection", "Connected to the master")
+
+
+def test_a_page_that_cannot_get_its_scripts_says_so(cluster: Cluster, tab_of: Callable[..., Tab]) -> None:
+    del cluster
+    tab = tab_of(blank=True)
+    tab.page.route("**/static/stream.js", lambda route: route.abort("connectionreset"))
+
+    tab.goes_there()
+
+    tab.says("#connection", "The page can't start", "Reload it.")
 
 
 def test_a_worker_that_dies_goes_grey_and_its_tasks_move(tab: Tab, cluster: Cluster) -> None:
@@ -80,30 +121,23 @@ def _is_held_by(tab: Tab, pods: list[str]) -> bool:
     return False
 
 
-def playwright_errors() -> type[Exception]:
-    """Where Playwright is missing, nothing here runs."""
-    from playwright.sync_api import Error
-
-    return Error
-
-
 def test_a_replica_that_missed_a_write_is_shown_stale_and_written_back(tab: Tab, cluster: Cluster) -> None:
     tab.page.fill("#value", "before")
-    tab.page.click("#quorum button[value=write]")
+    tab.press("#quorum button[value=write]")
     tab.says("#quorum-said", "wrote version")
     victims = [worker for worker in cluster.workers.all if worker.role() == "worker"][:2]
     for victim in victims:
         cluster.kill(victim)
     tab.page.wait_for_function("() => document.querySelectorAll('.replica.offline').length === 2")
     tab.page.fill("#value", "after")
-    tab.page.click("#quorum button[value=write]")
+    tab.press("#quorum button[value=write]")
     tab.says("#quorum-said", "wrote version")
     cluster.heal()
     tab.page.wait_for_function("() => document.querySelectorAll('.replica.offline').length === 0")
     assert tab.page.locator(".replica.behind").count() == 2
 
     for _ in range(30):  # two of five are stale: a read of three asks one of them nine times out of ten
-        tab.page.click("#quorum button[value=read]")
+        tab.press("#quorum button[value=read]")
         said = tab.says("#quorum-said", "read version", "after")
         if "stale" in said and "written back to" in said:
             break
@@ -117,7 +151,7 @@ def test_too_few_replicas_refuse_in_a_sentence(tab: Tab, cluster: Cluster) -> No
         cluster.kill(victim)
     tab.page.wait_for_function("() => document.querySelectorAll('.replica.offline').length === 3")
 
-    tab.page.click("#quorum button[value=read]")
+    tab.press("#quorum button[value=read]")
 
     tab.says("#quorum-said", "read refused", "replicas answered")
 

@@ -49,7 +49,7 @@ def _evil_pod(cluster: Cluster) -> Iterator[None]:
 
 def test_a_name_and_a_log_line_that_try_to_inject_are_text(tab: Tab, cluster: Cluster) -> None:
     with _evil_pod(cluster):
-        tab.page.click("#show-logs")
+        tab.press("#show-logs")
         tab.says("#cards", EVIL)
         tab.says("#panes", EVIL, "</li><script>", "last line")
         cluster.upload(photo(), f"{EVIL}.tif")
@@ -61,10 +61,10 @@ def test_a_name_and_a_log_line_that_try_to_inject_are_text(tab: Tab, cluster: Cl
 
 
 def test_nothing_is_asked_of_another_host(tab: Tab) -> None:
-    tab.page.click("#show-logs")
+    tab.press("#show-logs")
     tab.send(photo())
     tab.page.wait_for_selector("#pictures figure:nth-of-type(2)")
-    tab.page.click("#quorum button[value=read]")
+    tab.press("#quorum button[value=read]")
     tab.says("#quorum-said", "read")
 
     assert {url for url in tab.requests if not url.startswith(f"{tab.url}/")} == set()

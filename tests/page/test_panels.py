@@ -48,14 +48,14 @@ def test_every_task_says_which_pod_has_done_it(tab: Tab, cluster: Cluster) -> No
     assert all(re.fullmatch(r"task \d+: done by worker-[1-5]", title) for title in titles), titles
 
 
-def test_thousands_of_tasks_are_some_hundred_cells(tab: Tab, cluster: Cluster) -> None:
+def test_a_thousand_tasks_are_some_hundred_cells(tab: Tab, cluster: Cluster) -> None:
     cluster.configure(1)
 
-    tab.send(photo(900, 30))
+    tab.send(photo(500, 30))
 
     tab.follows("Done in")
     assert 100 <= tab.page.locator(".phase:first-child .cells i").count() <= 400
-    assert "900 tasks done" in str(tab.page.get_attribute(".phase:first-child .cells", "aria-label"))
+    assert "500 tasks done" in str(tab.page.get_attribute(".phase:first-child .cells", "aria-label"))
 
 
 def test_words_are_counted_and_their_beginning_is_shown(tab: Tab) -> None:
@@ -103,7 +103,7 @@ def test_a_published_configuration_is_seen_to_converge(tab: Tab) -> None:
     tab.says("#config-now", "chunk_size 1024")  # whoever is seen old and then new has a lag
 
     tab.page.fill("#chunk", "333")
-    tab.page.click("#publish button")
+    tab.press("#publish button")
 
     tab.says("#config-said", "published chunk_size 333")
     tab.says("#config-now", "chunk_size 333")
@@ -138,18 +138,19 @@ def test_the_ack_trail_has_its_steps_and_times(tab: Tab, cluster: Cluster) -> No
 
 def test_a_quorum_write_and_a_read_light_up_who_took_part(tab: Tab) -> None:
     tab.page.fill("#value", "a new value")
-    tab.page.click("#quorum button[value=write]")
+    tab.press("#quorum button[value=write]")
 
     tab.says("#quorum-said", "wrote version", "stored at")
     tab.says("#object-name", "page_register")
     assert tab.page.locator(".replica.stored").count() >= 3
 
-    tab.page.click("#quorum button[value=read]")
+    tab.press("#quorum button[value=read]")
 
     said = tab.says("#quorum-said", "read version", "a new value", "answered")
     assert re.search(r"; \d, \d, \d answered", said), said
     assert tab.page.locator(".replica.answered").count() == 3
-    tab.says("#replicas li:nth-child(1)", "worker-", "a new value")
+    written = tab.page.locator("#replicas li", has_text="a new value").filter(has_text="worker-")
+    written.nth(2).wait_for()  # W of them; one that was too busy may be behind
 
 
 def test_the_replicas_of_a_jobs_matrix_are_shown_until_another_object_comes(tab: Tab) -> None:
@@ -164,18 +165,18 @@ def test_the_replicas_of_a_jobs_matrix_are_shown_until_another_object_comes(tab:
 
 
 def test_the_logs_of_all_pods_are_read_while_somebody_looks(tab: Tab) -> None:
-    tab.page.click("#show-logs")
+    tab.press("#show-logs")
     tab.page.wait_for_function("() => document.querySelectorAll('.pane').length === 5")
 
     tab.send(photo())
 
     tab.says("#panes", "backup has it on disk", "ACK received")
-    tab.page.click("#pause")
+    tab.press("#pause")
     before = tab.page.locator("#panes p").count()
     tab.send(photo())
     tab.says("#held", "paused;", "waiting")
     assert tab.page.locator("#panes p").count() == before
-    tab.page.click("#pause")
+    tab.press("#pause")
     tab.page.wait_for_function(f"() => document.querySelectorAll('#panes p').length > {before}")
 
 

@@ -1,15 +1,19 @@
 // The three protocols: the copies of the configuration, an upload's ACK trail, the replicas of an object.
 
-import { badge, found, h, ms, post, say, zxid } from "./dom.js";
+import { badge, found, h, inDoubt, ms, post, say, why, zxid } from "./dom.js";
+
+let typed = false; // and not yet published: what a person has typed stays
 
 export function wireConfiguration() {
+  found("chunk").addEventListener("input", () => { typed = true; });
   found("publish").addEventListener("submit", async (event) => {
     event.preventDefault();
     try {
       const { chunk_size: size, config_version: version } = await post("/config", { chunk_size: Number(found("chunk").value) });
+      typed = false;
       say(found("config-said"), `published chunk_size ${size} as version ${zxid(version)}`);
     } catch (error) {
-      say(found("config-said"), `not published: ${error.message}`);
+      say(found("config-said"), `${inDoubt(error) ? "in doubt: it may be published, or not" : "not published"}: ${why(error)}`);
     }
   });
 }
@@ -18,7 +22,7 @@ export function wireConfiguration() {
 export function showConfiguration({ pods, config }) {
   if (!config) return;
   const input = found("chunk");
-  if (document.activeElement !== input) input.value = config.chunk_size ?? "";
+  if (!typed && document.activeElement !== input) input.value = config.chunk_size ?? "";
   const longest = Math.max(100, ...pods.map((pod) => pod.lag_ms ?? 0));
   found("copies").replaceChildren(...pods.map((pod) => {
     const has = pod.config_version != null && pod.config_version >= config.version;
@@ -38,13 +42,18 @@ const STEPS = [
   [2, 3, "copying", () => "a watch; copies, fsync"],
   [3, 2, "acking", () => "creates backup_ack"],
   [2, 1, "acknowledged", () => "a watch: the ACK counts"],
-  [1, 2, "decided", (t) => `creates outcome: ${t.ms.aborted == null ? "committed" : "aborted"}`],
+  [1, 2, "decided", (t) => `creates outcome${t.ms.committed != null ? ": committed" : t.ms.aborted != null ? ": aborted" : ""}`],
 ];
 
 export function showTrail(trail) {
-  if (!trail) return;
+  if (!trail) {
+    found("lanes").replaceChildren(h("p", { class: "quiet" }, "No upload since this page was opened, or this master leads."));
+    say(found("trail-said"), "");
+    return;
+  }
   const at = { ...trail.ms, decided: trail.ms.committed ?? trail.ms.aborted };
   const acked = at.acknowledged != null;
+  const open = at.decided != null ? "never came" : at.known != null ? "by an earlier attempt" : "waiting";
   const heads = [["primary", trail.primary], ["ZooKeeper", ""], ["backup", trail.backup]].map(([what, who]) =>
     h("p", { class: "lane" }, h("b", {}, what), who ? h("span", {}, who) : null));
   const steps = STEPS.map(([from, to, step, words]) => {
@@ -54,7 +63,7 @@ export function showTrail(trail) {
     const stored = store != null ? `stored at +${store} ms` : "";
     const way = from === to ? "at" : from < to ? "right" : "left";
     return h("li", { class: `step ${way} from${Math.min(from, to)} ${seen ? "seen" : "open"}` },
-      h("span", { class: "what" }, words(trail)), h("span", { class: "when" }, [when, stored].filter(Boolean).join(" · ") || (seen ? "" : "waiting")));
+      h("span", { class: "what" }, words(trail)), h("span", { class: "when" }, [when, stored].filter(Boolean).join(" · ") || (seen ? "" : open)));
   });
   found("lanes").replaceChildren(h("div", { class: "heads" }, ...heads), h("ol", { class: "steps" }, ...steps));
   say(found("trail-said"), `Measured by the primary, from its own copy on; "stored" by the clock of ZooKeeper's leader, from the record on. Epoch ${trail.epoch}.`);
@@ -73,7 +82,7 @@ export function wireQuorum() {
     try {
       told = await post(`/quorum/${op}`, op === "write" ? { value: found("value").value } : {});
     } catch (error) {
-      told = error.body?.op ? error.body : { ending: "refused", op, error: error.message, answered: [], acknowledged: [], stale: [] };
+      told = error.body?.op ? error.body : { ending: inDoubt(error) ? "in doubt" : "refused", op, error: why(error), answered: [], acknowledged: [], stale: [] };
     }
     light(told);
     say(found("quorum-said"), sentence(told));

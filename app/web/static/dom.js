@@ -41,8 +41,15 @@ export async function ask(path, options = {}) {
   return body;
 }
 
+/** Whether it may have happened: no answer, or one that says so. Never called refused, or failed. */
+export const inDoubt = (error) => error.status === undefined || [500, 504].includes(error.status);
+
+export const why = (error) => (error.status ? error.message : "no answer; the master may have changed");
+
+const ANSWER_MS = 15_000; // the longest of the master's own deadlines, and some more
+
 export const post = (path, body) =>
-  ask(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
+  ask(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body), signal: AbortSignal.timeout(ANSWER_MS) });
 
 // -- a pod's colour and letter: kept while this page is open, so that its tasks can be told apart --
 

@@ -1,11 +1,12 @@
 // The job that is shown: sending it, its phases and tasks, its pictures, its end; and the list of the last ones.
 
 import { Phase } from "./cells.js";
-import { ask, found, h, say } from "./dom.js";
+import { ask, found, h, inDoubt, say, why } from "./dom.js";
 
 const JOBS_KEPT = 10;
 const CELLS_KEPT = 4;
 const PATIENCE_MS = 60_000;
+const UPLOAD_MS = 300_000; // a large picture over a slow network
 const PICTURE_AFTER_MS = 300; // jobs that follow each other quickly are not looked at
 const HEAD_LETTERS = 600;
 
@@ -17,6 +18,8 @@ export class Job {
     this.followed = null;
     this.chosen = false; // by a person: it stays
     this.painting = false;
+    this.mine = null; // the last that was sent from here, until it has ended
+    this.rows = new Map(); // id -> the row of the last jobs' table
     found("upload").addEventListener("submit", (event) => {
       event.preventDefault();
       this.send(new FormData(event.target));
@@ -31,18 +34,19 @@ export class Job {
       event.preventDefault();
       zone.classList.toggle("over", is);
     };
-    for (const target of [document.body]) {
-      target.addEventListener("dragover", over(true));
-      target.addEventListener("dragleave", over(false));
-      target.addEventListener("drop", (event) => {
-        over(false)(event);
-        if (event.dataTransfer?.files.length) {
-          input.files = event.dataTransfer.files;
-          if (/\.txt$|\.md$/i.test(input.files[0].name)) found("kinds").value = "wordcount";
-          found("upload").requestSubmit();
-        }
-      });
-    }
+    // Anywhere: a browser leaves the page for a file that is dropped where nobody takes it.
+    window.addEventListener("dragover", over(true));
+    window.addEventListener("dragleave", over(false));
+    window.addEventListener("drop", (event) => {
+      over(false)(event);
+      if (event.dataTransfer?.files.length) {
+        input.files = event.dataTransfer.files;
+        const kinds = found("kinds");
+        if (/\.txt$|\.md$/i.test(input.files[0].name)) kinds.value = "wordcount";
+        else if (kinds.value === "wordcount") kinds.value = "equalize";
+        found("upload").requestSubmit();
+      }
+    });
   }
 
   // -- sending --
@@ -50,22 +54,27 @@ export class Job {
   /** A stubborn client: the same request, under the same key, until somebody says what became of it. */
   async send(form) {
     const name = form.get("image").name;
-    const key = Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+    let key = newKey();
+    let doubt = false; // an attempt of which nobody has said what became of it
     const until = Date.now() + PATIENCE_MS;
     say(found("said"), `${name}: sending; the answer comes when two disks have it`);
     for (;;) {
       try {
-        const { job_id: id } = await ask("/upload", { method: "POST", body: form, headers: { "Idempotency-Key": key } });
+        const { job_id: id } = await ask("/upload", { method: "POST", body: form, headers: { "Idempotency-Key": key }, signal: AbortSignal.timeout(UPLOAD_MS) });
         say(found("said"), `${name}: stored; two disks have it`);
         this.follow(id, true);
+        this.mine = id;
+        this.announce();
         return;
       } catch (error) {
+        doubt ||= inDoubt(error);
+        if (error.body?.aborted) [key, doubt] = [newKey(), false]; // that one never will be: the next is another
         const mayPass = error.status === undefined || [403, 503, 504].includes(error.status);
         if (!mayPass || Date.now() > until) {
-          say(found("said"), `${name}: not done: ${error.message}`);
+          say(found("said"), `${name}: ${doubt ? "in doubt: it may be stored, or not; the last jobs tell" : "not done"}: ${why(error)}`);
           return;
         }
-        say(found("said"), `${name}: ${error.status ? error.message : "no answer; the master may have changed"} (trying again)`);
+        say(found("said"), `${name}: ${why(error)} (trying again)`);
         await new Promise((resolve) => setTimeout(resolve, 700));
       }
     }
@@ -83,7 +92,10 @@ export class Job {
     select.replaceChildren(...kinds.map((kind) => h("option", {}, kind)));
     select.value = kinds.includes(chosen) ? chosen : kinds[0];
     this.choose();
+    found("jobs").replaceChildren();
+    this.rows.clear();
     this.list();
+    this.announce();
     this.paintSoon();
   }
 
@@ -92,6 +104,7 @@ export class Job {
     this.jobs.set(job.id, job);
     for (const id of [...this.jobs.keys()].slice(0, -JOBS_KEPT)) if (id !== this.followed) this.jobs.delete(id);
     if (isNew) this.choose();
+    this.announce();
     this.listSoon();
     if (job.id === this.followed) this.paintSoon();
   }
@@ -109,10 +122,18 @@ export class Job {
     if (told.job === this.followed) this.paintSoon();
   }
 
+  /** That the job which was sent from here has ended, and how: for a screen reader. Everybody else sees it. */
+  announce() {
+    const job = this.jobs.get(this.mine);
+    if (!job || !hasEnded(job)) return;
+    say(found("ended"), `${job.name}: ${words(job, 0)}`);
+    this.mine = null;
+  }
+
   /** Show the newest job, unless a person has chosen one, or one is still running. */
   choose() {
     const now = this.jobs.get(this.followed);
-    const running = now && !["done", "failed"].includes(now.state);
+    const running = now && !hasEnded(now);
     const newest = [...this.jobs.keys()].pop();
     if (newest && newest !== this.followed && !running && !this.chosen) this.follow(newest, false);
   }
@@ -147,10 +168,15 @@ export class Job {
     if (!job) return;
     say(found("job-name"), `${job.name} (${job.job}, ${size(job.size)})`);
     found("job-state").className = job.state;
-    say(found("job-state"), words(job));
+    say(found("job-state"), words(job, this.done(job)));
     this.paintPhases(job);
     this.paintResult(job);
     this.picture(job);
+  }
+
+  /** Tasks of its phase that are done. A master that has just taken over counts what it has looked at so far. */
+  done(job) {
+    return Math.max(job.tasks_done, this.phases.get(job.id)?.get(job.phase)?.done ?? 0);
   }
 
   paintPhases(job) {
@@ -167,7 +193,7 @@ export class Job {
       phase?.paint(alive);
     }
     const at = job.state === "done" ? job.phases.length : Math.max(0, job.phases.indexOf(job.phase));
-    const part = job.tasks_total ? job.tasks_done / job.tasks_total : 0;
+    const part = job.tasks_total ? this.done(job) / job.tasks_total : 0;
     found("progress").max = job.phases.length || 1;
     found("progress").value = job.state === "done" ? found("progress").max : at + part;
     this.tellWork(job, phases.get(job.phase));
@@ -221,33 +247,62 @@ export class Job {
     }, 200);
   }
 
+  /** A row is made once and then only changed: who is about to press something in it must not lose it. */
   list() {
-    found("jobs").replaceChildren(...[...this.jobs.values()].reverse().map((job) => {
-      const show = h("button", { type: "button", class: "link" }, job.name);
-      show.addEventListener("click", () => this.follow(job.id, true));
-      const state = job.state === "failed" ? `failed: ${job.error}` : job.state;
-      const link = job.download ? h("a", { href: job.download, title: `result of ${job.name}` }, job.download.split(".").pop()) : "";
-      return h("tr", { class: job.state }, h("td", {}, show), h("td", {}, job.job), h("td", {}, state),
-        h("td", {}, job.seconds == null ? "" : job.seconds.toFixed(2)), h("td", {}, link));
-    }));
+    for (const [id, row] of this.rows) {
+      if (this.jobs.has(id)) continue;
+      row.remove();
+      this.rows.delete(id);
+    }
+    for (const job of this.jobs.values()) {
+      if (!this.rows.has(job.id)) {
+        this.rows.set(job.id, this.row(job));
+        found("jobs").prepend(this.rows.get(job.id));
+      }
+      tell(this.rows.get(job.id), job);
+    }
+  }
+
+  row(job) {
+    const show = h("button", { type: "button", class: "link" }, job.name);
+    show.addEventListener("click", () => this.follow(job.id, true));
+    return h("tr", {}, h("td", {}, show), h("td", {}, job.job), h("td"), h("td"), h("td"));
   }
 }
 
-function words(job) {
+function tell(row, job) {
+  const [, , state, seconds, result] = row.children;
+  row.className = job.state;
+  say(state, job.state === "failed" ? `failed: ${job.error}` : job.state);
+  say(seconds, job.seconds == null ? "" : job.seconds.toFixed(2));
+  if (job.download && !result.firstChild) result.append(h("a", { href: job.download, title: `result of ${job.name}` }, job.download.split(".").pop()));
+}
+
+const newKey = () => Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+
+const hasEnded = (job) => ["done", "failed"].includes(job.state);
+
+function words(job, done) {
   if (job.state === "failed") return `Failed: ${job.error}`;
   if (job.state === "done") return `Done in ${job.seconds.toFixed(2)} s`;
   if (!job.phase) return "Stored on two disks; being planned";
-  return `Running: ${job.phase}, ${job.tasks_done} of ${job.tasks_total} tasks`;
+  return `Running: ${job.phase}, ${done} of ${job.tasks_total} tasks`;
 }
 
 const size = (bytes) => (bytes < 1e6 ? `${Math.ceil(bytes / 1e3)} kB` : `${(bytes / 1e6).toFixed(1)} MB`);
 
-/** The first letters of a result that is text. */
+/** The first letters of a result that is text; nothing where it can't be had, or is no longer kept. */
 async function beginning(job) {
-  const answer = await fetch(job.download);
-  const reader = answer.body.getReader();
-  const { value } = await reader.read();
-  reader.cancel();
-  const text = new TextDecoder().decode(value ?? new Uint8Array()).slice(0, HEAD_LETTERS);
-  return h("figure", { class: "text" }, h("pre", { tabindex: "0", "aria-label": "the beginning of the result" }, `${text}…`), h("figcaption", {}, "after"));
+  try {
+    const answer = await fetch(job.download);
+    if (!answer.ok) return "";
+    const reader = answer.body.getReader();
+    const { value } = await reader.read();
+    reader.cancel();
+    const text = new TextDecoder().decode(value ?? new Uint8Array());
+    const shown = text.length > HEAD_LETTERS ? `${text.slice(0, HEAD_LETTERS)}…` : text;
+    return h("figure", { class: "text" }, h("pre", { tabindex: "0", "aria-label": "the beginning of the result" }, shown), h("figcaption", {}, "after"));
+  } catch {
+    return ""; // the master has gone meanwhile: the link is there
+  }
 }

@@ -7,6 +7,8 @@ import { Logs } from "./logs.js";
 import { Pods } from "./pods.js";
 import { Stream } from "./stream.js";
 
+const AWAY_MS = 30_000; // the master gives a sign of life every ten seconds
+
 const pods = new Pods();
 const job = new Job(pods);
 let master = null;
@@ -29,8 +31,9 @@ function showPods(news) {
 }
 
 const stream = new Stream({
-  snapshot(all) {
+  snapshot(all, silence) {
     const before = master;
+    pods.blind = silence > AWAY_MS;
     master = all.pod;
     showPods(all.pods);
     job.reset(all.jobs, all.tasks, all.kinds);

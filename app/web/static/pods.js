@@ -11,6 +11,7 @@ export class Pods {
     this.cards = new Map(); // pod -> {element, fields, gone}
     this.works = new Map(); // pod -> what it does for the job that the page follows
     this.live = new Map();
+    this.blind = false; // nothing was heard for so long that nobody can say when somebody went
     setInterval(() => this.forget(), 5_000);
   }
 
@@ -21,6 +22,7 @@ export class Pods {
     for (const [name, card] of this.cards) {
       if (!this.live.has(name) && !card.gone) this.bury(card);
     }
+    this.blind = false;
     const backup = epoch.backup ? `, backed up by ${epoch.backup}` : ", without a backup";
     say(found("leader"), epoch.primary ? `Epoch ${epoch.number}: ${epoch.primary} leads${backup}` : "Nobody leads");
   }
@@ -83,7 +85,7 @@ export class Pods {
   bury(card) {
     card.gone = Date.now();
     card.element.className = "card gone";
-    say(card.role, `✕ gone at ${clock(card.gone)}`);
+    say(card.role, this.blind ? "✕ gone, while this page was away" : `✕ gone at ${clock(card.gone)}`);
     say(card.fields.replica, "–");
     say(card.fields.doing, "its session has expired");
     const gone = [...this.cards].filter(([, one]) => one.gone).sort((a, b) => b[1].gone - a[1].gone);

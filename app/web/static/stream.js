@@ -7,13 +7,13 @@ const HIDDEN_MS = 10_000; // a page that nobody sees gives its connection back
 const LONGEST_PAUSE_MS = 1_500;
 
 export class Stream {
-  /** `on[kind](data)` for every event; `on.lost(why)` when the connection has ended, why as far as it is known. */
+  /** `on[kind](data, ms since the event before)` for every event; `on.lost(why)` when the connection has ended, why as far as it is known. */
   constructor(on) {
     this.on = on;
     this.logs = false;
     this.last = "";
     this.tries = 0;
-    this.heard = Date.now();
+    this.heard = this.told = Date.now();
     setInterval(() => {
       if (this.source && Date.now() - this.heard > SILENCE_MS) this.fail("the master has fallen silent");
     }, 5_000);
@@ -28,10 +28,11 @@ export class Stream {
     this.source = source;
     for (const kind of KINDS) {
       source.addEventListener(kind, (event) => {
-        this.heard = Date.now();
+        const silence = Date.now() - this.told;
+        this.told = this.heard = Date.now();
         this.tries = 0;
         if (event.lastEventId) this.last = event.lastEventId;
-        this.on[kind]?.(JSON.parse(event.data));
+        this.on[kind]?.(JSON.parse(event.data), silence);
       });
     }
     source.addEventListener("error", () => {
@@ -55,7 +56,7 @@ export class Stream {
   async ask() {
     try {
       const answer = await fetch("/jobs", { signal: AbortSignal.timeout(3_000) });
-      if (!answer.ok) this.on.lost((await answer.json()).error);
+      if (!answer.ok && this.tries) this.on.lost((await answer.json()).error);
     } catch {
       // Nobody answers: the next try will tell.
     }
