@@ -1,0 +1,73 @@
+"""The lesson's pages: every link leads somewhere, every name that they link to is in the code."""
+
+import re
+
+import pytest
+
+from tests.conftest import ROOT
+from tests.docs.pages import blocks, exists, links, named
+
+PAGES = (
+    "docs/README.md",
+    "docs/models.md",
+    "docs/protocols/eventual.md",
+    "docs/protocols/primary-backup.md",
+    "docs/protocols/quorum.md",
+    "docs/matrix.md",
+    "docs/chaos.md",
+    "docs/bench.md",
+    "docs/break-it-yourself.md",
+    "docs/beyond.md",
+    "docs/glossary.md",
+    "docs/instructor.md",
+)
+# In a walk through the code a link's text is a name: `publish`, `Register.read`.
+_NAME = re.compile(r"`(\w+(?:\.\w+)?)`")
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_link_leads_somewhere(page: str) -> None:
+    assert [target for _, target in links(page) if not exists(target)] == []
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_name_is_defined_in_the_file_that_its_link_leads_to(page: str) -> None:
+    missing = [
+        f"{name[1]} in {target}"
+        for text, target in links(page)
+        if target.endswith(".py")
+        and (name := _NAME.fullmatch(text))
+        and not set(name[1].split(".")) <= named(target)
+    ]
+    assert missing == []
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if "protocols" in page])
+def test_a_protocol_page_walks_through_the_code_of_both_protocols(page: str) -> None:
+    targets = [target for text, target in links(page) if _NAME.fullmatch(text)]
+    assert len(targets) >= 8
+    assert "app/consistency/as_in_the_notes.py" in targets
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_test_and_path_that_is_named_exists(page: str) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    names = set(re.findall(r"\b(?:app|tests|lab|k8s)/[\w/-]+(?:\.(?:py|md|yaml))?", text))
+    assert [name for name in sorted(names) if not exists(name)] == []
+
+
+def test_the_reading_order_leads_to_every_page() -> None:
+    reached = {target for _, target in links("docs/README.md")}
+    assert {page for page in PAGES if page != "docs/README.md"} <= reached
+
+
+def test_the_glossary_fits_on_a_page_and_is_in_order() -> None:
+    rows = re.findall(r"^\| (.+?) \|", (ROOT / "docs/glossary.md").read_text(encoding="utf-8"), flags=re.M)
+    words = rows[1:]
+    assert len(words) <= 45
+    assert words == sorted(words, key=str.lower)
+
+
+def test_no_block_is_of_a_kind_that_no_test_knows() -> None:
+    kinds = {block.kind for page in PAGES for block in blocks(page)}
+    assert kinds <= {"sh", "text", "diff", "mermaid", "history"}
