@@ -1,6 +1,6 @@
 # One command each; everything is set up on the first call. `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help demo lab test quick bench pagebench screenshots deploy undeploy page lint setup clean
+.PHONY: help demo lab test quick bench matrix chaos pagebench screenshots deploy undeploy page lint setup clean
 
 PYTHON ?= python3
 VENV   := .venv
@@ -16,15 +16,22 @@ demo: $(VENV)/ready   ## a real ZooKeeper ensemble, and the three demos on it (O
 lab: $(VENV)/ready   ## an ensemble and five workers, the page on http://127.0.0.1:8080, until Ctrl-C
 	@$(PY) -m lab up $(OPTIONS)
 
-test: $(VENV)/ready   ## every test, about forty minutes; without a Docker engine its tests are skipped, and counted
-	@$(PY) -m pytest $(PYTEST)
+# Tests mostly wait (for sessions to run out, for servers to start): four files at a time, on two cores as well.
+test: $(VENV)/ready-dev   ## every test, 12 to 15 minutes on two cores; what needs a Docker engine or Chromium is skipped without, and counted
+	@$(PY) -m pytest -n 4 --dist loadfile --no-loadscope-reorder $(PYTEST)
 
 quick: $(VENV)/ready   ## unit tests and the three demos
-	@$(PY) -m pytest -q tests/unit
+	@$(PY) -m pytest -q -n 2 tests/unit --ignore tests/unit/checker/test_timeline_in_a_browser.py
 	@$(PY) -m lab demo
 
-bench: $(VENV)/ready   ## speed, as ratios to raw ZooKeeper calls within one run
-	@$(PY) -m lab bench
+bench: $(VENV)/ready   ## speed beside raw ZooKeeper calls, and its growth; table, bench-results/bench.json, bench.svg
+	@$(PY) -m lab bench --into bench-results $(OPTIONS)
+
+matrix: $(VENV)/ready   ## ten mechanisms, eight guarantees, measured under faults (OPTIONS="--html pages" draws them)
+	@$(PY) -m lab matrix $(OPTIONS)
+
+chaos: $(VENV)/ready   ## load and faults for two minutes, then: was anything lost? (OPTIONS="--minutes 5 --seed 7")
+	@$(PY) -m lab chaos $(OPTIONS)
 
 pagebench: $(VENV)/ready-dev   ## what the page costs: latency, processor time, and a browser's heap over 200 jobs
 	@$(PY) -m lab run -- $(PY) -m lab.bench.page

@@ -9,6 +9,8 @@ import httpx
 
 # A new master serves within ten seconds of its predecessor's SIGKILL; a busy machine may take longer.
 PATIENCE_S = 60.0
+# So many jobs are sent until one is seen in the middle of a phase.
+TRIES = 10
 
 
 class Client(ABC):
@@ -59,15 +61,13 @@ class Client(ABC):
             return None
         return dict(answer.json()) if answer.status_code == 200 else None
 
-    def until(
-        self, job_id: str, condition: Callable[[dict[str, Any]], bool], every_s: float = 0.03
-    ) -> dict[str, Any]:
+    def until(self, job_id: str, condition: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
         """Wait until a job is as wished; on failure, what it was last."""
         deadline = time.monotonic() + PATIENCE_S
         last = None
         while last is None or not condition(last):
             assert time.monotonic() < deadline, f"job {job_id} was last {last}"
-            time.sleep(every_s)
+            time.sleep(0.03)
             last = self.job(job_id) or last
         return last
 
@@ -91,6 +91,29 @@ class Client(ABC):
             assert time.monotonic() < deadline, said
             time.sleep(0.1)
 
-    def phase(self, job_id: str, phase: str, at_least: int = 1) -> None:
-        """Wait until a job is in the middle of a phase."""
-        self.until(job_id, lambda job: job["phase"] == phase and job["tasks_done"] >= at_least, 0.005)
+    def caught(self, data: bytes, phase: str, at_least: int = 1) -> str:
+        """Upload, and wait until the job is in the middle of a phase; its id.
+
+        A busy machine looks away while a whole phase goes by: then another job is sent.
+        """
+        for _ in range(TRIES):
+            job_id = self.stored(data)
+            if self._is_seen_in(job_id, phase, at_least):
+                return job_id
+        raise AssertionError(f"{TRIES} jobs went by, and none was seen in {phase}")
+
+    def _is_seen_in(self, job_id: str, phase: str, at_least: int) -> bool:
+        """Whether it is; False once the job has ended. Asks one process, as long as that one leads."""
+        url, deadline = self.master_url(), time.monotonic() + PATIENCE_S
+        while time.monotonic() < deadline:
+            time.sleep(0.002)
+            answer = self.http.get(f"{url}/jobs/{job_id}")
+            if answer.status_code != 200:
+                url = self.master_url()
+                continue
+            job = answer.json()
+            if job["phase"] == phase and job["tasks_done"] >= at_least:
+                return True
+            if job["state"] in ("done", "failed"):
+                return False
+        raise AssertionError(f"job {job_id} was last {answer.text}")

@@ -20,12 +20,17 @@ import pytest
 from eventlet.green import socket as green_socket
 from hypothesis import settings
 from kazoo.exceptions import NoNodeError
+from xdist.scheduler import LoadScopeScheduling
 
 from app import zk
 from app.cluster.election import prepare
 from app.demo.run import remove
 from app.demo.servers import Servers
 from app.faults import Link
+from lab import java_install
+from tests.chromium import browser
+
+__all__ = ["browser"]
 
 # The machine is shared: how long an example takes says nothing about the code.
 settings.register_profile("a busy machine", deadline=None)
@@ -34,6 +39,32 @@ settings.load_profile("a busy machine")
 ROOT = Path(__file__).resolve().parent.parent
 # Short, so that a test of an expiry doesn't take long; two of the lab's ticks are half a second.
 SESSION_S = 2.0
+# Each of these builds the image, or waits for who does: one after the other it is built once.
+_WITH_IMAGE = ("tests/containers/", "tests/k8s/test_image.py")
+# What takes minutes begins first, lest the others wait for it at the end.
+_LONGEST = ("image", "tests/worker/test_faults.py", "tests/demos/test_pods.py", "tests/lab/test_matrix.py")
+
+
+def _group(file: str) -> str:
+    return "image" if file.startswith(_WITH_IMAGE) else file
+
+
+class _Groups(LoadScopeScheduling):  # type: ignore[misc]  # pytest-xdist has no types
+    """A file's tests stay together, and with them their servers."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return _group(nodeid.partition("::")[0])
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> _Groups:
+    """Instead of --dist loadgroup: its mark has no effect with this pytest, which makes node ids itself."""
+    return _Groups(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Groups in the order in which they shall begin."""
+    groups = {item: _group(item.location[0]) for item in items}
+    items.sort(key=lambda item: (*_LONGEST, groups[item]).index(groups[item]))
 
 
 @dataclass(frozen=True)
@@ -57,11 +88,16 @@ class Ensemble:
 
 @pytest.fixture(scope="session")
 def ensemble() -> Iterator[Ensemble]:
-    """Three servers, from the first rung of the ladder that applies here; or those of ``ZK_HOSTS``."""
+    """Three servers; or those of ``ZK_HOSTS``.
+
+    As Java processes where that is possible at once: a third less processor time than as containers, for the
+    same servers. What is about containers starts its own.
+    """
     if hosts := os.environ.get("ZK_HOSTS"):
         yield Ensemble(hosts, os.environ.get("LAB_CONTROL"))
         return
     command = [sys.executable, "-m", "lab", "servers", "--servers", "3", "--json", "--until-stdin-closes"]
+    command += ["--backend", "java"] if java_install.find() else []
     with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as lab:
         assert lab.stdin is not None
         assert lab.stdout is not None

@@ -46,17 +46,18 @@ def test_every_make_target_exists(target: str) -> None:
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize("line", DEMO_LINES)
 def test_every_demo_command_runs_and_says_what_it_found(line: str, ensemble: Ensemble) -> None:
-    # The same command, with this interpreter, this ensemble, and a load for a test.
+    # The same command, with this interpreter, and a load for a test. Its servers, which it may harm like its
+    # own, are there already; from nothing it starts in tests/demos/test_through_the_laboratory.py.
     command = line.replace(".venv/bin/python", sys.executable).replace(
         "--operations 2000", "--operations 100"
     )
     command = command.replace("127.0.0.1:2181", ensemble.hosts)
-    environ = {name: value for name, value in os.environ.items() if name not in ("ZK_HOSTS", "LAB_CONTROL")}
+    servers = {"ZK_HOSTS": ensemble.hosts, "LAB_CONTROL": ensemble.control or ""}
 
     done = subprocess.run(
         ["sh", "-c", command],
         cwd=ROOT,
-        env=environ,
+        env={**os.environ, **servers},
         input="\n" * 40,
         capture_output=True,
         text=True,

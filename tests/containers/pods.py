@@ -58,6 +58,8 @@ class Pod:
     ) -> None:
         self.name = name
         self.address = address
+        # One for all calls: each new one reads every certificate of this machine.
+        self._http = httpx.Client(timeout=2, trust_env=False)
         self._kind = kind
         self._network = network
         self._aliases = [name, *kind.aliases, f"{name}.{kind.workload['spec'].get('serviceName', 'pods')}"]
@@ -135,7 +137,7 @@ class Pod:
     def get(self, path: str) -> httpx.Response | None:
         """What it answers; None if it doesn't."""
         try:
-            return httpx.get(self.url + path, timeout=2, trust_env=False)
+            return self._http.get(self.url + path)
         except httpx.TransportError:
             return None
 
@@ -153,6 +155,9 @@ class Pod:
     def kill(self) -> None:
         self.container.kill()
         self.container.wait(timeout=20)
+
+    def pause(self) -> None:
+        docker_engine.freeze(self.container)
 
     def cut(self) -> None:
         self._network.disconnect(self.container)
@@ -180,6 +185,7 @@ class Pod:
 
     def delete(self) -> None:
         """Gone for good; a pod that comes in its stead has another name, and another disk."""
+        self._http.close()
         self.container.remove(v=True, force=True)
 
 

@@ -110,7 +110,7 @@ def test_a_pod_that_is_stopped_hands_over_and_leaves_nothing_behind(classroom: C
 
 def test_a_pod_that_is_stopped_while_zookeeper_is_away_ends_all_the_same(classroom: Classroom) -> None:
     for server in classroom.servers:
-        server.container.pause()
+        server.pause()
 
     status, _ = classroom.remove(classroom.workers[0])
 

@@ -64,7 +64,7 @@ def test_a_master_that_was_paused_beyond_its_session_changes_nothing(classroom: 
     job_id, picture = under_way(classroom)
     paused = classroom.who("master")
 
-    paused.container.pause()
+    paused.pause()
     successor = classroom.who("master")
     paused.mend()
 

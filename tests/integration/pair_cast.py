@@ -13,8 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import eventlet
-from kazoo.client import KazooClient
-from kazoo.handlers.eventlet import SequentialEventletHandler
 
 from app import paths, zk
 from app.cluster.member import Member
@@ -212,19 +210,6 @@ def new_id() -> str:
 def valid_ack(epoch: Epoch, payload: bytes) -> Ack:
     digest = Digest.of(payload)
     return Ack(author=epoch.backup or "", epoch=epoch.number, size=digest.size, sha256=digest.sha256)
-
-
-def expire(client: Any) -> None:
-    """End a client's session as its timeout would, but now: who presents its id and password may close it."""
-    double = KazooClient(
-        ",".join(f"{host}:{port}" for host, port in client.hosts),
-        client_id=client.client_id,
-        handler=SequentialEventletHandler(),
-    )
-    double.start_async().wait(5)
-    assert double.connected
-    double.stop()
-    double.close()
 
 
 class Ending:

@@ -7,8 +7,6 @@ from itertools import count
 from typing import Any
 
 import eventlet
-from kazoo.client import KazooClient
-from kazoo.handlers.eventlet import SequentialEventletHandler
 
 from app import paths, zk
 from app.checker.history import Recorder, Value
@@ -149,14 +147,6 @@ class Cast:
     def heal(self, *indices: int) -> None:
         for index in indices or ALL:
             self.links[index].heal()
-
-
-def expire(client: Any, hosts: str) -> None:
-    """End a client's session for the server, behind its back: another one takes it over and closes it."""
-    thief = KazooClient(hosts, client_id=client.client_id, handler=SequentialEventletHandler(), timeout=2.0)
-    thief.start_async().wait(10)
-    assert thief.connected, "the session could not be taken over"
-    zk.disconnect(thief)
 
 
 # --- a recorded load ------------------------------------------------------------------------------------

@@ -12,7 +12,8 @@ from app.cluster.election import Candidate, Roles, prepare
 from app.consistency.epoch import NO_EPOCH, Epoch
 from app.faults import Link
 from tests.conftest import Place, eventually
-from tests.integration.pair_cast import expire, when_sent
+from tests.integration.expiry import expire
+from tests.integration.pair_cast import when_sent
 
 
 class Stander:

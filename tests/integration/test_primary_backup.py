@@ -24,12 +24,12 @@ from app.consistency.transactions import Ack, Digest, Outcome
 from app.demo.servers import Servers
 from app.errors import Aborted, Fenced, InDoubt, NoBackup, Refused
 from tests.conftest import Place, eventually
+from tests.integration.expiry import expire
 from tests.integration.pair_cast import (
     IMPATIENT_S,
     Cast,
     Ending,
     crash,
-    expire,
     hold,
     new_id,
     valid_ack,

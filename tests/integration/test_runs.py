@@ -43,11 +43,13 @@ def opened(place: Place, name: str = "easy", link: Link | None = None) -> Iterat
 
 
 def children(client: Any, path: str) -> list[str]:
+    zk.wait(client.sync_async("/"), zk.Deadline(STEP_S))  # its server may be behind the run's
     found: list[str] = zk.wait(client.get_children_async(path), zk.Deadline(STEP_S))
     return sorted(found)
 
 
 def exists(client: Any, path: str) -> Any:
+    zk.wait(client.sync_async("/"), zk.Deadline(STEP_S))
     return zk.wait(client.exists_async(path), zk.Deadline(STEP_S))
 
 

@@ -111,8 +111,9 @@ class Cluster(Client):
             zk.disconnect(client)
         deadline = time.monotonic() + PATIENCE_S
         while time.monotonic() < deadline:
-            nodes = self.http.get(f"{self.workers.all[0].url}/cluster").json()["nodes"]
-            if all(node.get("config_version", 0) >= version for node in nodes):
+            # None, while it has no session for a moment.
+            nodes = self.http.get(f"{self.workers.all[0].url}/cluster").json().get("nodes")
+            if nodes and all(node.get("config_version", 0) >= version for node in nodes):
                 return
             time.sleep(0.05)
         raise AssertionError("the configuration has not arrived everywhere")

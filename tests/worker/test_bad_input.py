@@ -161,8 +161,7 @@ def test_a_worker_says_who_is_master(cluster: Cluster) -> None:
 def test_a_configuration_that_is_no_json_while_a_job_runs(cluster: Cluster) -> None:
     cluster.configure(8)
     picture = noise(1500, 1000)
-    job_id = cluster.stored(as_file(picture))
-    cluster.phase(job_id, "histograms")
+    job_id = cluster.caught(as_file(picture), "histograms")
     overwrite(cluster, b"__import__('os').system('touch /tmp/pwned')")
 
     assert np.array_equal(as_pixels(cluster.result(job_id)), equalized(picture))

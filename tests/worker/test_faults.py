@@ -15,13 +15,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from app import zk
+from app import paths, zk
+from app.consistency.disk import sha256
+from app.consistency.transactions import Outcome
 from app.demo.servers import Servers
 from app.settings import DEFAULT_SESSION_TIMEOUT_S
+from tests.client import PATIENCE_S
 from tests.worker.conftest import Cluster, Picture, as_file, as_pixels, equalized, noise
 
 # Big enough, and in small enough tasks, that a phase takes long enough to be hit in its middle.
-CHUNK = 12
+CHUNK = 24
 SHAPE = (3000, 2200)
 PHASES = ("histograms", "equalize")
 
@@ -42,9 +45,8 @@ def is_right(cluster: Cluster, job_id: str, picture: Picture) -> bool:
 
 @pytest.mark.parametrize("phase", PHASES)
 def test_a_job_survives_a_worker(cluster: Cluster, picture: Picture, phase: str) -> None:
-    job_id = cluster.stored(as_file(picture))
     victim = cluster.who("worker")
-    cluster.phase(job_id, phase, at_least=10)
+    job_id = cluster.caught(as_file(picture), phase, at_least=10)
 
     cluster.kill(victim)
 
@@ -53,9 +55,8 @@ def test_a_job_survives_a_worker(cluster: Cluster, picture: Picture, phase: str)
 
 @pytest.mark.parametrize("phase", PHASES)
 def test_a_job_survives_its_master(cluster: Cluster, picture: Picture, phase: str) -> None:
-    job_id = cluster.stored(as_file(picture))
     master = cluster.who("master")
-    cluster.phase(job_id, phase, at_least=10)
+    job_id = cluster.caught(as_file(picture), phase, at_least=10)
 
     cluster.kill(master)
 
@@ -72,9 +73,8 @@ def test_a_job_survives_a_master_that_dies_before_it_is_planned(cluster: Cluster
 
 
 def test_a_job_survives_two_workers_at_once(cluster: Cluster, picture: Picture) -> None:
-    job_id = cluster.stored(as_file(picture))
     victims = [worker for worker in cluster.workers.all if cluster.roles()[worker.pod] == "worker"][:2]
-    cluster.phase(job_id, "equalize", at_least=10)
+    job_id = cluster.caught(as_file(picture), "equalize", at_least=10)
 
     for victim in victims:
         victim.send(signal.SIGKILL)
@@ -97,9 +97,8 @@ def test_a_job_survives_master_and_backup_one_after_the_other(cluster: Cluster, 
 def test_a_master_that_was_stopped_beyond_its_session_changes_nothing(
     cluster: Cluster, picture: Picture, phase: str
 ) -> None:
-    job_id = cluster.stored(as_file(picture))
     old = cluster.who("master")
-    cluster.phase(job_id, phase, at_least=10)
+    job_id = cluster.caught(as_file(picture), phase, at_least=10)
 
     with cluster.stopped(old):
         deadline = time.monotonic() + 40
@@ -139,11 +138,35 @@ def test_an_upload_survives_the_backup_that_dies_after_its_ack(cluster: Cluster,
     assert is_right(cluster, job_id, picture)
 
 
+def test_a_former_primary_drops_its_copy_of_what_was_aborted_without_it(cluster: Cluster) -> None:
+    """It had published when it died; the next one settled that, and only a primary or a backup is told."""
+    worker = cluster.who("worker")
+    cluster.kill(worker)
+    job_id, digest = str(uuid.uuid4()), sha256(b"its manifest")
+    kept = [worker.backup_dir / folder / f"{job_id}.{digest}" for folder in ("copies", "uploads")]
+    for file in kept:
+        file.write_bytes(b"its manifest")
+    client = zk.connect(cluster.hosts, session_timeout_s=10)
+    outcome = Outcome(decision="aborted", by="worker-9", epoch=1, size=12, sha256=digest)
+    aborting = client.transaction()
+    aborting.create(paths.job(job_id), b"")
+    aborting.create(paths.outcome(job_id), outcome.to_bytes())
+    zk.commit(aborting, zk.Deadline(10))
+
+    cluster.heal()
+
+    deadline = time.monotonic() + PATIENCE_S
+    while left := [file for file in kept if file.exists()]:
+        assert time.monotonic() < deadline, left
+        time.sleep(0.1)
+    zk.delete_all(client, [paths.outcome(job_id), paths.job(job_id)], zk.Deadline(10))
+    zk.disconnect(client)
+
+
 def test_a_job_survives_the_leader_of_the_ensemble(
     cluster: Cluster, picture: Picture, servers: Servers
 ) -> None:
-    job_id = cluster.stored(as_file(picture))
-    cluster.phase(job_id, "histograms", at_least=5)
+    job_id = cluster.caught(as_file(picture), "histograms", at_least=5)
 
     leader = servers.leader()
     assert leader is not None
@@ -156,8 +179,7 @@ def test_a_job_survives_the_leader_of_the_ensemble(
 def test_a_job_survives_twenty_seconds_without_zookeeper(
     cluster: Cluster, picture: Picture, servers: Servers
 ) -> None:
-    job_id = cluster.stored(as_file(picture))
-    cluster.phase(job_id, "histograms", at_least=5)
+    job_id = cluster.caught(as_file(picture), "histograms", at_least=5)
 
     for server in (1, 2, 3):
         servers.kill(server)
@@ -187,8 +209,7 @@ def test_an_acknowledged_upload_is_there_after_its_primary_and_the_shared_copy_a
 def test_a_shared_copy_that_is_truncated_in_mid_job_is_made_anew(
     cluster: Cluster, picture: Picture, kept: int
 ) -> None:
-    job_id = cluster.stored(as_file(picture))
-    cluster.phase(job_id, "histograms")
+    job_id = cluster.caught(as_file(picture), "histograms")
 
     for path in cluster.workers.shared_dir.glob(f"*/*{job_id}*"):
         for file in [path] if path.is_file() else path.glob("input.*"):
@@ -199,8 +220,7 @@ def test_a_shared_copy_that_is_truncated_in_mid_job_is_made_anew(
 
 
 def test_a_result_that_is_damaged_is_computed_again(cluster: Cluster, picture: Picture) -> None:
-    job_id = cluster.stored(as_file(picture))
-    cluster.phase(job_id, "equalize", at_least=20)
+    job_id = cluster.caught(as_file(picture), "equalize", at_least=20)
 
     bands = list(cluster.workers.shared_dir.glob(f"jobs/{job_id}/equalize.*"))
     bands[0].write_bytes(b"other bytes")

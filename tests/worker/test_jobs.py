@@ -47,8 +47,7 @@ def test_a_job_that_is_done_leaves_its_record_and_its_result(cluster: Cluster) -
 
 def test_the_plan_takes_the_chunk_size_of_its_moment(cluster: Cluster) -> None:
     cluster.configure(100)
-    job_id = cluster.stored(as_file(noise(2000, 2000)))
-    cluster.phase(job_id, "equalize")
+    job_id = cluster.caught(as_file(noise(2000, 2000)), "equalize")
     cluster.configure(2000)
 
     assert cluster.until(job_id, lambda job: job["tasks_total"] or job["state"] == "done")["tasks_total"] in (
