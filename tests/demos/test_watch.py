@@ -49,7 +49,7 @@ def test_after_the_given_time_all_is_checked_and_nothing_is_left(pods: Pods, tmp
     assert sorted(told["participants"]) == sorted(pods.names)
     with file.open(encoding="utf-8") as lines:
         history = read_history(lines)
-    assert len(history.operations) == told["operations"] > 10
+    assert len(history.operations) == told["operations"] > 0
     assert check_registers(history).outcome == "held"
     assert (played.stderr, played.left, roots(pods.hosts) - before) == ("", [], set())
 
