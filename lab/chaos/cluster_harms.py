@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from app.checker.history import Recorder
+from app.errors import Refused
 from lab.chaos.harms import Harm, Harms
 from lab.chaos.site import SESSION_S, Site
 from lab.chaos.stale_task import StaleTask
@@ -42,8 +43,9 @@ class ClusterHarms(Harms):
         self._kill(self._choose.choice(self._site.workers.all))
 
     def _kill_master(self) -> None:
-        if master := self._site.master():
-            self._kill(master)
+        if (master := self._site.master()) is None:
+            raise Refused("nobody leads, so no master could be killed")
+        self._kill(master)
 
     def _kill(self, worker: Worker) -> None:
         self._told("kill", worker.pod)

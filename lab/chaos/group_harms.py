@@ -11,6 +11,7 @@ from app import zk
 from app.checker.history import Recorder
 from app.cluster.guest_actor import Actor
 from app.demo.recording import NOT_A_RESULT
+from app.errors import Refused
 from lab.chaos.groups import LiveRegister, Trio
 from lab.chaos.harms import Harm, Harms
 from lab.chaos.site import Site
@@ -110,6 +111,7 @@ class GroupHarms(Harms):
                 self._trio.harm(number, "heal")
                 self._told("heal", f"node-{number}")
                 eventlet.sleep(_DEPOSED_S)  # a new pair is there, and the old primary at the end of the line
+        raise Refused("no primary was at a server that could be cut off")
 
     def _member(self, verb: str) -> None:
         self._trio.stands(_STAND_S)
@@ -122,11 +124,12 @@ class GroupHarms(Harms):
 
     def _disk_out(self) -> None:
         self._trio.stands(_STAND_S)
-        if whose := self._trio.take_a_disk_out():
-            self._told("cut", f"disk of {whose}")
-            eventlet.sleep(_DISK_OUT_S)
-            self._trio.put_it_back()
-            self._told("heal", f"disk of {whose}")
+        if (whose := self._trio.take_a_disk_out()) is None:
+            raise Refused("nobody backed up, so there was no disk to take out")
+        self._told("cut", f"disk of {whose}")
+        eventlet.sleep(_DISK_OUT_S)
+        self._trio.put_it_back()
+        self._told("heal", f"disk of {whose}")
 
     # -- the copies --
 

@@ -10,6 +10,7 @@ from app.checker.history import Recorder
 from app.demo.servers import ServersError
 from lab.chaos.site import Site
 
+# Raises what else than a result may come of it; Refused where there was nobody to harm.
 Harm: TypeAlias = Callable[[], None]
 
 

@@ -202,6 +202,7 @@ class Configuration:
         self._choose = choose
         self._clients = [zk.connect(site.hosts, session_timeout_s=10) for _ in range(PUBLISHERS)]
         self._lives: Counter[str] = Counter()
+        self._keys: set[str] = set()  # of which somebody has tried to publish a value
         self.copies = [
             Actor(site.hosts, "", _COPY_SESSION_S, partial(self._replica, f"copy-{number}"))
             for number in range(1, COPIES + 1)
@@ -218,6 +219,7 @@ class Configuration:
         key, written = f"chaos_{number}", 0
         while time.monotonic() < until_s:
             written += 1
+            self._keys.add(key)
             with suppress(*NOT_A_RESULT):
                 publishing = partial(self._publish, number, key, written)
                 recorded_write(self._recorder, f"publisher-{number}", key, written, publishing)
@@ -232,11 +234,14 @@ class Configuration:
             self._recorder.observe(name, key, value, (copy.mzxid, ""))
 
     def look(self) -> int:
-        """What each copy holds now that all is quiet; the version of the newest."""
+        """What each copy holds now that all is quiet, also if that is nothing; the version of the newest."""
         roles = [role for copy in self.copies for role in copy.roles if isinstance(role, ConfigReplica)]
         held = [role.copy for role in roles]
         for number, copy in enumerate(held, 1):
-            self._observe(f"copy-{number}.{self._lives[f'copy-{number}']}", copy)
+            name = f"copy-{number}.{self._lives[f'copy-{number}']}"
+            self._observe(name, copy)
+            for key in self._keys - dict(_ours(copy)).keys():
+                self._recorder.observe(name, key, None, (copy.mzxid, ""))
         return max(copy.mzxid for copy in held)
 
     def close(self) -> None:

@@ -37,7 +37,7 @@ class Nemesis:
     """Both lists, from the seed.
 
     Attributes:
-        done: how often each harm was done.
+        done: how often each harm was done, from its beginning to its undoing.
     """
 
     def __init__(
@@ -78,9 +78,9 @@ class Nemesis:
             if not waiting:
                 waiting = choose.sample(sorted(harms), len(harms))
             name = waiting.pop()
-            self.done[name] += 1
             try:
                 harms[name]()
+                self.done[name] += 1
             except (*NOT_A_RESULT, ServersError) as error:  # type: ignore[misc] # a tuple of exceptions
                 log.info("%s: %r", name, error)
             eventlet.sleep(choose.uniform(*_REST_S))

@@ -10,12 +10,17 @@ from lab.chaos.audit import Upload, Violation
 
 @dataclass
 class Report:
-    """What was done, what befell it, and what was broken."""
+    """What was done, what befell it, and what was broken.
+
+    Attributes:
+        left_out: harms that this machine does not let us do, and what it would take.
+    """
 
     seed: int
     seconds: float = 0.0
     operations: Counter[str] = field(default_factory=Counter)  # "kind ending" -> how many
     faults: Counter[str] = field(default_factory=Counter)
+    left_out: list[str] = field(default_factory=list)
     stale_scenes: int = 0
     promises: list[tuple[str, Verdict]] = field(default_factory=list)
     violations: list[Violation] = field(default_factory=list)

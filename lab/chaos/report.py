@@ -24,6 +24,7 @@ def _lines(report: Report) -> Iterator[str]:
     yield f"faults: {sum(report.faults.values())}"
     yield from (f"  {count:7,}  {what}" for what, count in sorted(report.faults.items()))
     yield f"  (a stopped claimant met its successor {report.stale_scenes} times)"
+    yield from (f"  left out: {what}" for what in report.left_out)
     yield "promises:"
     yield from (f"  {verdict.outcome:9} {promise}" for promise, verdict in report.promises)
     yield f"violations: {len(report.violations)}"
@@ -37,6 +38,7 @@ def as_json(report: Report) -> dict[str, Any]:
         "seconds": round(report.seconds, 1),
         "operations": dict(report.operations),
         "faults": dict(report.faults),
+        "left_out": report.left_out,
         "stale_scenes": report.stale_scenes,
         "promises": {promise: verdict.outcome for promise, verdict in report.promises},
         "violations": [{"promise": one.promise, "sentence": one.sentence} for one in report.violations],

@@ -46,6 +46,10 @@ class Chaos:
         self._site = place
         self._owner = owner
         self.report = Report(seed)
+        if place.small_disk is None:
+            self.report.left_out.append(
+                "the workers' disk is full (only root may mount one small enough to fill)"
+            )
         self._recorders = {name: Recorder() for name in ("register", "trio", "configuration", "nemesis")}
         self._uploads = Uploads(place, random.Random(f"{seed} uploads"))
         self._configuration = Configuration(

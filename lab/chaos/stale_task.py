@@ -15,7 +15,7 @@ from typing import Any
 import eventlet
 
 from app import paths, zk
-from app.errors import NotUnderstood
+from app.errors import NotUnderstood, Refused
 from app.mapreduce.records import Attempt, Done
 from lab.chaos.audit import TaskSeen
 from lab.chaos.loads import Uploads, dwelling
@@ -50,6 +50,7 @@ class StaleTask:
         self.scenes = 0
 
     def play(self) -> None:
+        """Raises Refused if nobody was seen with a task of it."""
         job_id = self._uploads.upload(dwelling(self._choose, _PIECES))
         stopped: list[Worker] = []
         try:
@@ -58,6 +59,8 @@ class StaleTask:
             for worker in stopped:
                 worker.send(signal.SIGCONT)
         self._until(job_id, lambda: self._ended(job_id), _END_S)
+        if not stopped:
+            raise Refused("no worker but the master claimed a task, so nobody was stopped")
 
     def _stage(self, job_id: str, stopped: list[Worker]) -> None:
         master = self._site.master()

@@ -22,7 +22,7 @@ from lab.chaos.audit import (
     of_uploads,
 )
 from lab.chaos.outcome import Report
-from lab.chaos.report import keep
+from lab.chaos.report import as_json, as_text, keep
 
 NOTHING = History()
 
@@ -198,6 +198,17 @@ def test_copies_that_end_apart_are_convicted() -> None:
     assert broken(configuration=apart) == ["all copies of the configuration converge, and no change is lost"]
 
 
+def test_a_copy_that_ends_with_nothing_is_convicted() -> None:
+    empty = history(
+        operation("publisher-1", "write", 1, 1, version=1),
+        operation("copy-1.1", "read", 1, 2, version=1),
+        operation("copy-1.1", "read", 1, 3, version=1),
+        operation("copy-2.1", "read", 1, 2, version=1),
+        operation("copy-2.2", "read", None, 3, version=-1),
+    )
+    assert broken(configuration=empty) == ["all copies of the configuration converge, and no change is lost"]
+
+
 def test_histories_as_they_should_be_break_nothing() -> None:
     register = history(operation("ada", "write", "v-1", 1), operation("bob", "read", "v-1", 2))
     copies = history(
@@ -207,6 +218,12 @@ def test_histories_as_they_should_be_break_nothing() -> None:
     )
     assert broken(register, register, copies) == []
     assert broken() == []
+
+
+def test_what_this_machine_does_not_let_us_do_is_said() -> None:
+    report = Report(7, left_out=["the workers' disk is full (only root may mount one)"])
+    assert "left out: the workers' disk is full" in as_text(report)
+    assert as_json(report)["left_out"] == report.left_out
 
 
 def test_of_a_run_that_broke_something_all_is_kept_and_how_to_repeat_it(tmp_path: Path) -> None:

@@ -1,0 +1,36 @@
+"""What a nemesis counts: harms that were done, and no others."""
+
+import random
+import time
+from collections import Counter
+
+import pytest
+
+from app.demo.servers import ServersError
+from app.errors import Refused
+from lab.chaos.nemesis import Nemesis
+
+
+def test_a_harm_is_counted_when_it_was_done_and_not_when_there_was_nobody_to_harm(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("lab.chaos.nemesis._REST_S", (0.0, 0.0))
+    nemesis = Nemesis.__new__(Nemesis)  # its lists are given below, and need no cluster
+    nemesis.done = Counter()
+    played: Counter[str] = Counter()
+
+    def done() -> None:
+        played["done"] += 1
+
+    def nobody_there() -> None:
+        played["nobody there"] += 1
+        raise Refused("nobody leads")
+
+    def not_carried_out() -> None:
+        played["not carried out"] += 1
+        raise ServersError("the server is gone")
+
+    harms = {"done": done, "nobody there": nobody_there, "not carried out": not_carried_out}
+    nemesis._go_on(harms, random.Random(1), time.monotonic() + 0.2)
+    assert min(played[name] for name in harms) > 0
+    assert nemesis.done == {"done": played["done"]}
