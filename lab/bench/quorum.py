@@ -3,7 +3,7 @@
 The floor makes the rounds that any quorum protocol must, through the same five sessions:
 
     read    at three random replicas: a checked get; done when the three have answered
-    write   the same round, for the greatest counter; then at all five a checked, conditional set;
+    write   the same round, for the greatest counter; then at all five a checked set, at whatever version;
             done when three have answered
 
 A checked get is the protocol's own: a transaction with a check that the host lives, and a get pipelined

@@ -59,6 +59,7 @@ def _rows(rows: Sequence[Row], samples: int) -> str:
     width = max(len(row.operation) for row in rows)
     lines = [
         f"p50 of {samples} samples each: ours, its floor and the notes' listing in turn, on one ensemble",
+        "(with one replica slow: half as many, and of the notes' listing, which takes seconds, a few)",
         "",
         f"{'operation':{width}}  ours ms  floor ms  ratio  target  notes ms",
     ]
