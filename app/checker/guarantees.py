@@ -21,12 +21,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any, Literal, TypeAlias, get_args
 
 from app.checker import sessions, write_order
 from app.checker.causal import not_causal
 from app.checker.convergence import QUIET_S, Ending, convergence
-from app.checker.history import Fault, History, Operation
+from app.checker.history import Fault, History, Operation, answered_reads
 from app.checker.linearizability import not_linearizable
 from app.checker.register import Register, sessions_of, unwritten_reads
 from app.checker.replicas import converged, monotonic_reads
@@ -51,9 +52,9 @@ GUARANTEES: tuple[Guarantee, ...] = get_args(Guarantee)
 
 # What "held" says, and why nobody can tell where nothing was asked.
 _SENTENCES: Mapping[Guarantee, tuple[str, str]] = {
-    "linearizable": ("every read returned the newest completed write", "nothing was recorded"),
-    "sequential": ("a single order explains every read", "nothing was recorded"),
-    "causal": ("every process saw causes before their effects", "nothing was recorded"),
+    "linearizable": ("every read returned the newest completed write", "nothing happened"),
+    "sequential": ("a single order explains every read", "nothing happened"),
+    "causal": ("every process saw causes before their effects", "nothing happened"),
     "eventually convergent": ("everybody ended with a last value", "nobody read"),
     "monotonic reads": ("no process went back to an older value", "no process read a key twice"),
     "monotonic writes": (
@@ -109,8 +110,10 @@ def judge_all(
     for key, operations in groups.items():
         for guarantee, one in _of_a_key(operations, history.faults, quiet_s, say).items():
             examined[guarantee].append(_named(one, key) if len(groups) > 1 else one)
+    linearizable = not any(one.complaints for one in examined["linearizable"])
+    ordered = together and linearizable and _told_apart(history)
     for name, operations in stores.items():
-        for guarantee, one in _of_a_store(operations, budget, say).items():
+        for guarantee, one in _of_a_store(operations, budget, say, ordered=ordered).items():
             examined[guarantee].append(_named(one, name) if len(stores) > 1 else one)
     return {guarantee: _finding(guarantee, examined[guarantee], history) for guarantee in GUARANTEES}
 
@@ -122,7 +125,7 @@ def _of_a_key(
     steps = sessions_of(operations)
     ending = Ending.of(register, faults, quiet_s)
     return {
-        "linearizable": _asked_of_all(operations, not_linearizable(operations, say)),
+        "linearizable": Examined(_shown(operations), _complaints(not_linearizable(operations, say))),
         "eventually convergent": convergence(register, ending, say),
         "monotonic reads": sessions.monotonic_reads(register, steps, say),
         "monotonic writes": write_order.monotonic_writes(register, steps, ending, say),
@@ -131,18 +134,48 @@ def _of_a_key(
     }
 
 
-def _of_a_store(operations: Sequence[Operation], budget: int, say: Wording) -> dict[Guarantee, Examined]:
-    """The models that speak of all processes and, if several keys are given, of these together."""
+def _of_a_store(
+    operations: Sequence[Operation], budget: int, say: Wording, *, ordered: bool
+) -> dict[Guarantee, Examined]:
+    """The models that speak of all processes and, if several keys are given, of these together.
+
+    Args:
+        ordered: whether the operations of every key are linearizable, by a clock that tells one process's
+            apart. Then so are all together (Herlihy & Wing, theorem 1), and no other order is looked for.
+    """
     sessions_of(operations)
+    asked = _shown(operations)
+    if ordered:
+        return {"sequential": Examined(asked), "causal": Examined(asked)}
     invented = next(unwritten_reads(operations, say), None)
     return {
-        "sequential": _asked_of_all(operations, invented or not_sequential(operations, say, budget)),
-        "causal": _asked_of_all(operations, invented or not_causal(operations, say)),
+        "sequential": Examined(asked, _complaints(invented or not_sequential(operations, say, budget))),
+        "causal": Examined(asked, _complaints(invented or not_causal(operations, say))),
     }
 
 
-def _asked_of_all(operations: Sequence[Operation], complaint: Verdict | None) -> Examined:
-    return Examined(len(operations), (complaint,) if complaint else ())
+def _shown(operations: Sequence[Operation]) -> int:
+    """How many of them are known to have happened: the others, refused or never heard of, show nothing."""
+    seen = {(read.key, read.value) for read in answered_reads(operations)}
+    return sum(
+        one.outcome == "ok"
+        or (one.op == "write" and one.outcome == "unknown" and (one.key, one.value) in seen)
+        for one in operations
+    )
+
+
+def _told_apart(history: History) -> bool:
+    """Whether every process's operations follow one another by the clock as well."""
+    return all(
+        before.ended_ns < after.invoked_ns
+        for session in sessions_of(history.operations).values()
+        for before, after in pairwise(session)
+        if before.outcome == "ok"
+    )
+
+
+def _complaints(complaint: Verdict | None) -> tuple[Verdict, ...]:
+    return (complaint,) if complaint else ()
 
 
 def _named(examined: Examined, key: str) -> Examined:

@@ -51,7 +51,8 @@ def _measure(hosts: str, options: argparse.Namespace) -> int:
     rows = play.measure(hosts, options.rows, options.seed)
     verdict = table.verdict(rows)
     if options.json:
-        print(json.dumps({**table.as_json(rows, options.seed), "verdict": verdict.outcome}))
+        said = {"verdict": verdict.outcome, "sentence": verdict.sentence}
+        print(json.dumps({**table.as_json(rows, options.seed), **said}))
     else:
         print(table.as_text(rows, options.seed), "", table.convictions(rows), sep="\n")
     if options.html is not None:

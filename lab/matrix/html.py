@@ -43,7 +43,7 @@ def _timeline(row: Measured, guarantees: Sequence[Guarantee]) -> str:
     keys = {row.history.operations[index].key for index in guilty}
     mine = [operation for operation in row.history.operations if operation.key in keys]
     shown = History.of([*mine, *row.history.faults])
-    finding = judge_all(shown)[guarantees[0]]
+    finding = judge_all(shown, together=True)[guarantees[0]]
     witness = tuple(shown.operations[index] for index in finding.indexes)
     title = f"{row.mechanism.title}, {FAULTS[row.faults]}"
     judged = Verdict("violated", finding.sentence, witness)

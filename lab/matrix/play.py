@@ -72,7 +72,7 @@ def _judged(name: str, act: str, whole: History, servers: History) -> Measured:
     operations = [one for one in whole.operations if one.key.partition("/")[0] == act]
     faults = [*whole.faults, *servers.faults] if act == "storm" else []
     history = History.of([*operations, *faults])
-    return Measured(named(name), ACTS[act], history, judge_all(history, quiet_s=_QUIET_S))
+    return Measured(named(name), ACTS[act], history, judge_all(history, together=True, quiet_s=_QUIET_S))
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,10 +26,10 @@ READERS = ("bob", "carol", "dave")
 CLIENTS = (WRITER, *READERS)
 
 CALM_S = 10.0
-# After calm: what was written last settles, and everybody reads it.
+# After calm everybody reads, it is quiet, and everybody reads again.
 QUIET_S = 1.3
 READING_S = 2.5
-STORM_AT_S = CALM_S + QUIET_S + READING_S
+STORM_AT_S = CALM_S + READING_S + QUIET_S + READING_S
 _CUT_S = 0.9
 # A writer that reaches too few gives up after a second; meanwhile, and after it, others read.
 _MAIMED_S = 1.8

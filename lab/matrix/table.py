@@ -6,6 +6,7 @@ from typing import Any, TypeAlias
 
 from app.checker.guarantees import GUARANTEES, Finding, Guarantee
 from app.checker.verdict import Verdict
+from app.checker.wording import counted
 from lab.matrix.mechanisms import Mechanism
 from lab.matrix.play import Measured
 
@@ -124,8 +125,19 @@ def verdict(rows: Sequence[Measured]) -> Verdict:
     ]
     if undecided:
         return Verdict("in doubt", f"not decided: {', '.join(undecided)}")
+    silent = [
+        f"{row.mechanism.title}, {FAULTS[row.faults]}"
+        for row in rows
+        if row.mechanism.promised and not any(finding.operations for finding in row.findings.values())
+    ]
+    if silent:
+        return Verdict("in doubt", f"nothing happened, so nothing was shown: {'; '.join(silent)}")
     operations = sum(len(row.history.operations) for row in rows)
-    return Verdict("held", f"nothing broke what theory promises of it ({operations:,} operations in all)")
+    unasked = sum(not finding.operations for _, _, finding in _promised(rows, "undecided"))
+    size = f"{operations:,} operations in all"
+    if unasked:
+        size += f", {counted(unasked, 'promised cell')} not asked"
+    return Verdict("held", f"nothing broke what theory promises of it ({size})")
 
 
 def _promised(rows: Sequence[Measured], outcome: str) -> Iterator[tuple[Measured, Guarantee, Finding]]:

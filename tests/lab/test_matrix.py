@@ -28,8 +28,11 @@ def measured(pages: Path) -> dict[str, Any]:
         [sys.executable, "-m", "lab", "matrix", *options],
         cwd=ROOT, capture_output=True, text=True, timeout=280, check=False,
     )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    return dict(json.loads(done.stdout))
+    # "In doubt" is honest on a machine that is too busy to go quiet; what was violated is looked at below.
+    assert done.returncode in (0, 4), done.stderr
+    told = dict(json.loads(done.stdout))
+    assert told["verdict"] == ("in doubt" if done.returncode else "held"), told["sentence"]
+    return told
 
 
 def violated(measured: dict[str, Any], mechanism: str) -> dict[str, Any]:

@@ -31,7 +31,7 @@ def test_every_guarantee_has_a_finding() -> None:
 def test_nothing_recorded_says_nothing() -> None:
     found = judge_all(History())
     assert {finding.verdict for finding in found.values()} == {"undecided"}
-    assert found["linearizable"] == Finding("undecided", 0, "nothing was recorded")
+    assert found["linearizable"] == Finding("undecided", 0, "nothing happened")
 
 
 def test_what_nobody_was_asked_of_is_undecided() -> None:
@@ -96,6 +96,35 @@ def test_of_several_keys_the_guilty_one_is_named_and_the_shortest_witness_is_tol
     assert found["sequential"].sentence.startswith('"y": P2 read "c" at')
     assert found["causal"].sentence.startswith('"y": ')
     assert judge_all(history, together=True)["causal"].sentence.startswith("P2 read ")
+
+
+def test_what_is_not_known_to_have_happened_is_not_counted() -> None:
+    nobody_read_it, somebody_did = (
+        write("P1", "b", 2, 3, "unknown"),
+        write("P1", "c", 4, 5, "unknown"),
+    )
+    found = judge_all(
+        History.of(
+            [
+                write("P1", "a", 0, 1, "refused"),
+                nobody_read_it,
+                somebody_did,
+                read("P2", "c", 6, 7),
+                read("P2", None, 8, 9, "unknown"),
+            ]
+        )
+    )
+    assert {found[guarantee].operations for guarantee in ("linearizable", "sequential", "causal")} == {2}
+
+
+def test_what_is_linearizable_key_by_key_is_sequential_together_and_no_order_is_looked_for() -> None:
+    history = figure("""
+        P1: Wx(1)      Ry(1)      Wx(2)
+        P2:      Wy(1)      Rx(1)       Rx(2)
+    """)
+    found = judge_all(history, together=True, budget=0)
+    assert found["linearizable"].verdict == "held"
+    assert found["sequential"] == Finding("held", 6, "a single order explains every read (6 operations)")
 
 
 def test_keys_are_judged_together_only_if_asked() -> None:

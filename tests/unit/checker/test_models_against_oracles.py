@@ -14,7 +14,10 @@ TWO_KEYS = st.one_of(clients_histories(keys="xy"), clients_histories(keys="xy", 
 
 
 def verdict(operations: list[Operation], guarantee: Guarantee, *, together: bool = False) -> str:
-    return judge_all(History.of(operations), together=together, quiet_s=QUIET_S)[guarantee].verdict
+    found = judge_all(History.of(operations), together=together, quiet_s=QUIET_S)[guarantee]
+    if found.sentence == "nothing happened":
+        return "held"  # to an oracle: there is an order of nothing
+    return found.verdict
 
 
 def said(kept: bool) -> str:

@@ -85,6 +85,17 @@ def test_a_promise_that_nobody_could_decide_is_in_doubt() -> None:
     assert table.verdict([dataclasses.replace(row, findings=findings)]).outcome == "in doubt"
 
 
+def test_a_row_of_which_nothing_was_seen_leaves_the_verdict_in_doubt() -> None:
+    silent = measured(named("quorum"), History.of([write("ada", "v1", 0, 1, "refused", key="storm")]))
+    verdict = table.verdict([measured(named("primary"), FRESH), silent])
+    assert verdict.outcome == "in doubt"
+    assert "a quorum with write-back, faults" in verdict.sentence
+
+
+def test_the_verdict_says_how_many_promised_cells_were_not_asked() -> None:
+    assert table.verdict([measured(named("quorum"), FRESH)]).sentence.endswith("promised cells not asked)")
+
+
 def test_json_has_every_cell_with_verdict_operations_and_witness() -> None:
     told = table.as_json([measured(named("follower"), STALE)], 5)
     assert told["seed"] == 5
