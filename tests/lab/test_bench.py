@@ -12,6 +12,7 @@ import pytest
 TOP = Path(__file__).resolve().parent.parent.parent
 # `lab run` takes ZK_HOSTS where it is set, and else starts servers of its own.
 BENCH = [sys.executable, "-m", "lab", "run", "--", sys.executable, "-m", "lab.bench"]
+BUSY = 4
 ROWS = {
     "primary-backup: write to answer",
     "quorum write",
@@ -43,7 +44,9 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], P
     folder = tmp_path_factory.mktemp("bench") / "results"
     command = [*BENCH, "--samples", "3", "--json", "--into", str(folder)]
     ran = subprocess.run(command, cwd=TOP, capture_output=True, text=True)
-    assert ran.returncode == 0, ran.stderr
+    if ran.returncode == BUSY:  # too busy for one of its parts, and honest about it: then once more
+        ran = subprocess.run(command, cwd=TOP, capture_output=True, text=True)
+    assert ran.returncode == 0, f"{ran.stdout}\n{ran.stderr}"
     return json.loads(ran.stdout), folder
 
 

@@ -30,6 +30,7 @@ def measured(pages: Path) -> dict[str, Any]:
     )  # fmt: skip
     # "In doubt" is honest on a machine that is too busy to go quiet; what was violated is looked at below.
     assert done.returncode in (0, 4), done.stderr
+    assert done.stdout, done.stderr
     told = dict(json.loads(done.stdout))
     assert told["verdict"] == ("in doubt" if done.returncode else "held"), told["sentence"]
     return told

@@ -43,10 +43,12 @@ class Kind:
     protocol: type[Register] | type[NotesRegister]
     quorum: Quorum
 
-    def register(self, replicas: Replicas, on_answer: OnAnswer) -> Register | NotesRegister:
+    def register(
+        self, replicas: Replicas, on_answer: OnAnswer, timeout_s: float = OPERATION_S
+    ) -> Register | NotesRegister:
         if issubclass(self.protocol, NotesRegister):
-            return self.protocol(replicas, self.quorum, timeout_s=OPERATION_S)
-        return self.protocol(replicas, self.quorum, timeout_s=OPERATION_S, on_answer=on_answer)
+            return self.protocol(replicas, self.quorum, timeout_s=timeout_s)
+        return self.protocol(replicas, self.quorum, timeout_s=timeout_s, on_answer=on_answer)
 
 
 NOTES = Kind(NotesRegister, Quorum())
@@ -94,11 +96,11 @@ class Registers:
             eventlet.sleep(0.05)
 
     def begin(self, act: str) -> None:
+        # No operation of the clients', so it may take longer than one of theirs.
+        self._kind.register(self._replicas(act, WRITER), _ignored, STEP_S).create()
         for client in CLIENTS:
             heard = self._answered if client == WRITER else _ignored
-            register = self._kind.register(self._replicas(act, client), heard)
-            register.create()
-            self._registers[client, act] = register
+            self._registers[client, act] = self._kind.register(self._replicas(act, client), heard)
         self._key = act
 
     def key_to_write(self, client: str) -> str:
