@@ -17,7 +17,9 @@ lab: $(VENV)/ready   ## an ensemble and five workers, the page on http://127.0.0
 	@$(PY) -m lab up $(OPTIONS)
 
 # Tests mostly wait (for sessions to run out, for servers to start): four files at a time, on two cores as well.
+# Hundreds of processes import the same files: compiled once, also where PYTHONDONTWRITEBYTECODE is set.
 test: $(VENV)/ready-dev   ## every test, 12 to 15 minutes on two cores; what needs a Docker engine or Chromium is skipped without, and counted
+	@$(PY) -m compileall -q app lab tests docs *.py
 	@$(PY) -m pytest -n 4 --dist loadfile --no-loadscope-reorder $(PYTEST)
 
 quick: $(VENV)/ready   ## unit tests and the three demos

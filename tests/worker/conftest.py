@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 
 from app import paths, zk
-from app.consistency.eventual import publish
+from app.consistency.eventual import encoded, publish
 from lab.guard import GuardedDirectory
 from lab.ladder import print_to_stderr
 from lab.workers import Worker, Workers
@@ -103,10 +103,15 @@ class Cluster(Client):
         return 0
 
     def configure(self, chunk_size: int) -> None:
-        """Publish, and wait until every worker has applied it."""
+        """Publish, unless just that is published, and wait until every worker has applied it."""
         client = zk.connect(self.hosts, session_timeout_s=10)
         try:
-            version = publish(client, {"chunk_size": chunk_size}).mzxid
+            zk.wait(client.sync_async(paths.CONFIG), zk.Deadline(10))
+            found = zk.get(client, paths.CONFIG, zk.Deadline(10))
+            if found is not None and found[0] == encoded({"chunk_size": chunk_size}):
+                version = found[1].mzxid
+            else:
+                version = publish(client, {"chunk_size": chunk_size}).mzxid
         finally:
             zk.disconnect(client)
         deadline = time.monotonic() + PATIENCE_S
