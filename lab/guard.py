@@ -16,19 +16,27 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+# As in lab/interrupts.py; the guard is started as a file, and knows no other.
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
 
 class GuardedDirectory:
     """A temporary directory, for the length of a with statement, and the processes that live in it."""
 
     def __enter__(self) -> Self:
         self.path = Path(tempfile.mkdtemp(prefix="k8s-zk-lab-"))
-        # A session of its own: the Ctrl-C that ends the supervisor must not end the guard.
-        self._guard = subprocess.Popen(
-            [sys.executable, "-I", "-S", __file__, str(self.path)],
-            stdin=subprocess.PIPE,
-            start_new_session=True,
-            text=True,
-        )
+        # A session of its own: the Ctrl-C that ends the supervisor must not end the guard. It is born deaf to
+        # signals, for one that comes between its birth and its session would kill it.
+        heard = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+        try:
+            self._guard = subprocess.Popen(
+                [sys.executable, "-I", "-S", __file__, str(self.path)],
+                stdin=subprocess.PIPE,
+                start_new_session=True,
+                text=True,
+            )
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, heard)
         return self
 
     def __exit__(
