@@ -6,11 +6,12 @@ would freeze our green threads. Its input is a pipe that we hold, so it ends wit
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -180,6 +181,14 @@ def place(ensemble: Ensemble) -> Iterator[Place]:
         yield here
     finally:
         here.close()
+
+
+@contextmanager
+def nobody_listens() -> Iterator[int]:
+    """A port of this machine where nobody listens, and that nobody else is given meanwhile: it is taken."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield taken.getsockname()[1]
 
 
 def eventually(look: Callable[[], Any], timeout_s: float = 15.0, what: str = "") -> Any:

@@ -1,11 +1,13 @@
 """Whatever is wrong is said in one line that names the cause and the remedy, with the right status."""
 
 import socket
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from tests.conftest import nobody_listens
 from tests.demos.playing import DEMOS, SCRIPTS, Played, assert_one_line, play, play_at_once
 
 USAGE, UNREACHABLE = 2, 3
@@ -91,10 +93,9 @@ def test_without_zk_hosts_a_laptop_is_told_what_to_do() -> None:
 
 
 @pytest.fixture(scope="module")
-def deserted() -> str:
-    """A port of this machine where nobody listens; the next to ask for a free one seldom gets it."""
-    with closing(socket.create_server(("127.0.0.1", 0))) as found:
-        return f"127.0.0.1:{found.getsockname()[1]}"
+def deserted() -> Iterator[str]:
+    with nobody_listens() as port:
+        yield f"127.0.0.1:{port}"
 
 
 @pytest.fixture(scope="module")

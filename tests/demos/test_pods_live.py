@@ -80,7 +80,7 @@ def test_a_worker_that_stands_still_is_named_and_leaves_it_in_doubt(pods: Pods) 
         worker.send(signal.SIGCONT)
     assert played.status == IN_DOUBT, str(played)
     assert played.verdict.startswith("VERDICT in doubt: worker-5 did not say within 10 s"), str(played)
-    assert time.monotonic() - began < 25
+    assert time.monotonic() - began < 60
     assert "worker-5  not yet" in played.stdout
 
 

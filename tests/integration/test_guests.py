@@ -294,7 +294,7 @@ def test_a_silent_pod_leaves_its_asker_in_doubt(inn: Inn) -> None:
         with pytest.raises(InDoubt):
             pod.cut()
         assert waiting.wait()
-        assert time.monotonic() - began < 10  # who waits for an answer hears of it, too
+        assert time.monotonic() - began < 25  # who waits for an answer hears of it, too
 
 
 def test_a_worker_that_returns_sweeps_the_disks_of_runs_that_are_over(inn: Inn) -> None:

@@ -17,7 +17,7 @@ from eventlet.green import socket
 
 from app import zk
 from app.faults import Link
-from tests.conftest import SESSION_S, Place, eventually
+from tests.conftest import SESSION_S, Place, eventually, nobody_listens
 
 # Long enough that bytes which are let through would have come, short enough to wait for.
 QUIET_S = 0.3
@@ -376,32 +376,29 @@ def test_a_link_can_be_closed_while_it_dials_a_server_that_does_not_answer() -> 
 
 
 def test_a_connection_to_a_dead_server_ends_and_nobody_goes_on_reading_it() -> None:
-    gone = eventlet.listen(("127.0.0.1", 0))
-    link = Link(f"127.0.0.1:{gone.getsockname()[1]}")
-    gone.close()
-    link.cut()
-    try:
-        with dialled(link) as near:
-            eventlet.sleep(0.1)
-            link.heal()  # now it is dialled, while somebody waits for what the client will say
-            with suppress(ConnectionError):
-                assert near.recv(1) == b""
-            eventually(lambda: link._threads.running() == 1, what="only who accepts is left")
-    finally:
-        link.close()
+    with nobody_listens() as dead:
+        link = Link(f"127.0.0.1:{dead}")
+        link.cut()
+        try:
+            with dialled(link) as near:
+                eventlet.sleep(0.1)
+                link.heal()  # now it is dialled, while somebody waits for what the client will say
+                with suppress(ConnectionError):
+                    assert near.recv(1) == b""
+                eventually(lambda: link._threads.running() == 1, what="only who accepts is left")
+        finally:
+            link.close()
 
 
 def test_a_client_skips_a_server_that_is_dead(place: Place) -> None:
-    gone = eventlet.listen(("127.0.0.1", 0))
-    dead = f"127.0.0.1:{gone.getsockname()[1]}"
-    gone.close()
-    link = Link(f"{dead},{place.hosts.split(',')[0]},{dead}")
-    try:
-        client = zk.connect(link.hosts, chroot=place.chroot, session_timeout_s=SESSION_S)
-        assert zk.wait(client.exists_async("/nodes"), zk.Deadline(5))
-        zk.disconnect(client)
-    finally:
-        link.close()
+    with nobody_listens() as dead:
+        link = Link(f"127.0.0.1:{dead},{place.hosts.split(',')[0]},127.0.0.1:{dead}")
+        try:
+            client = zk.connect(link.hosts, chroot=place.chroot, session_timeout_s=SESSION_S)
+            assert zk.wait(client.exists_async("/nodes"), zk.Deadline(15))
+            zk.disconnect(client)
+        finally:
+            link.close()
 
 
 @pytest.mark.parametrize("fault", ["cut", "down"])

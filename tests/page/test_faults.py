@@ -6,6 +6,7 @@ from contextlib import ExitStack, suppress
 
 import pytest
 
+from app.web.stream import _BEAT_S
 from lab.forwarder import Forwarder
 from tests.page.conftest import Tab, photo, playwright_errors
 from tests.worker.conftest import Cluster
@@ -39,7 +40,8 @@ def test_a_new_master_is_seen_within_a_second_of_its_taking_over(tab: Tab, clust
 
     tab.says("#connection", "leads now")
 
-    assert time.monotonic() - began < 1.5  # looking for it costs the test something, too
+    # A busy machine gets some slack; who waits for the stream to say that it still lives, gets none.
+    assert time.monotonic() - began < _BEAT_S / 2
 
 
 def test_a_page_that_came_to_a_worker_says_so_and_finds_the_master(
