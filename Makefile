@@ -19,7 +19,7 @@ lab: $(VENV)/ready   ## an ensemble and five workers, the page on http://127.0.0
 # Tests mostly wait (for sessions to run out, for servers to start): four files at a time, on two cores as well.
 # Hundreds of processes import the same files: compiled once, also where PYTHONDONTWRITEBYTECODE is set.
 test: $(VENV)/ready-dev   ## every test, 12 to 15 minutes on two cores; what needs a Docker engine or Chromium is skipped without, and counted
-	@$(PY) -m compileall -q app lab tests docs *.py
+	@$(PY) -m compileall -q app lab proof tests docs *.py
 	@$(PY) -m pytest -n 4 --dist loadfile --no-loadscope-reorder $(PYTEST)
 
 quick: $(VENV)/ready   ## unit tests and the three demos
@@ -36,10 +36,10 @@ chaos: $(VENV)/ready   ## load and faults for two minutes, then: was anything lo
 	@$(PY) -m lab chaos $(OPTIONS)
 
 pagebench: $(VENV)/ready-dev   ## what the page costs: latency, processor time, and a browser's heap over 200 jobs
-	@$(PY) -m lab run -- $(PY) -m lab.bench.page
+	@$(PY) -m lab run -- $(PY) -m proof.bench.page
 
 screenshots: $(VENV)/ready-dev   ## the page in each of its states, into docs/screenshots (needs Chromium)
-	@$(PY) -m lab run -- $(PY) -m lab.screenshots
+	@$(PY) -m lab run -- $(PY) -m docs.generate.screenshots
 
 deploy: $(VENV)/ready   ## the image and everything it needs on minikube (OPTIONS=--small for an 8 GB laptop)
 	@$(PY) -m lab deploy $(OPTIONS)

@@ -23,15 +23,15 @@ from typing import Any
 from app.checker.guarantees import converged, monotonic_reads
 from app.checker.history import History
 from app.checker.verdict import Verdict, worst
-from app.cluster.guest_words import Entry, Part
+from app.cluster.messages import Entry, Part
 from app.consistency.as_in_the_notes import BlindPublisher, overwrite
 from app.consistency.eventual import INITIAL, ConfigReplica, Copy, current_zxid, encoded, publish
+from app.demo.demo_run import Demo, leave, main_of
 from app.demo.load import crowd
 from app.demo.participants import Participant
-from app.demo.performance import Demo, leave, main_of
 from app.demo.remote import RemoteConfig
 from app.demo.stage import Stage
-from app.errors import InDoubt, NotUnderstood
+from app.errors import InDoubt, Malformed
 
 REPLICAS = 5
 REFRESH_S = 1.0  # the safety net's period; 30 s in a worker, where nobody looks at "since when"
@@ -110,7 +110,7 @@ def two_publishers(stage: Stage) -> None:
     stage.story.act("the full protocol: the same two, with a conditional set")
     bob = stage.session()
     size, reducers = stage.fresh(), stage.fresh()
-    stage.together(
+    stage.run_all(
         lambda: update(stage, "ada", stage.client, "chunk_size", size),
         lambda: update(stage, "bob", bob, "reducers", reducers),
     )
@@ -177,7 +177,7 @@ def code_stays_text(stage: Stage) -> None:
     start_from_the_initial_one(stage)
     try:
         publish(stage.client, {"chunk_size": -1})
-    except NotUnderstood as error:
+    except Malformed as error:
         stage.story.say(f"a publisher of chunk_size=-1 is told: {error}; nothing is written")
 
 

@@ -21,22 +21,22 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from typing import Any
 
-from app import zk
 from app.checker.history import History
 from app.checker.linearizability import check_register, check_registers
 from app.checker.verdict import Verdict
 from app.consistency import quorum
 from app.consistency.as_in_the_notes import NotesRegister
+from app.consistency.engine.replicas import Replicas
 from app.consistency.quorum import Quorum, Register
-from app.consistency.replicas import Replicas
+from app.demo.demo_run import Demo, leave, main_of
+from app.demo.live_replicas import Watch
 from app.demo.load import RegisterClient
 from app.demo.options import Options
-from app.demo.performance import Demo, leave, main_of
 from app.demo.recording import recorded_read
-from app.demo.shelf import SLOW_FAULTS_S, Shelf
+from app.demo.replica_set import SLOW_FAULTS_S, ReplicaSet
 from app.demo.stage import Stage
-from app.demo.watch import Watch
 from app.errors import InDoubt, Refused
+from app.zookeeper import client as zk
 
 OBJECT = "histogram_matrix"
 BREATH_S = 0.2
@@ -85,17 +85,17 @@ class Play:
     """The acts, on one shelf of replicas."""
 
     def __init__(self) -> None:
-        self.shelf: Shelf
+        self.replica_set: ReplicaSet
 
     def opening(self, stage: Stage) -> None:
         if stage.options.watch_s is not None:
             return
-        self.shelf = Shelf(stage)
-        q = self.shelf.quorum
+        self.replica_set = ReplicaSet(stage)
+        q = self.replica_set.quorum
         stage.story.act(f"{q.n} hosts, one replica each; W={q.w}, R={q.r}")
-        self.shelf.bring()
-        stage.story.say(AFAR if self.shelf.remote else AT_HOME)
-        if self.shelf.remote:
+        self.replica_set.bring()
+        stage.story.say(AFAR if self.replica_set.remote else AT_HOME)
+        if self.replica_set.remote:
             stage.story.say(
                 f"the hosts are live workers, whose guest this run is: {', '.join(stage.cast.pods)}"
             )
@@ -110,13 +110,13 @@ class Play:
         if stage.options.watch_s is not None:
             Watch(stage, OBJECT).perform(stage.options.watch_s)
             return
-        standard = self.shelf.quorum == Quorum()
+        standard = self.replica_set.quorum == Quorum()
         acts: list[Callable[[Stage], None]]
         if protocol == "notes":
             acts = [self.notes_stale_read] if standard else []
             if stage.options.protocol == "notes":
                 acts.append(self.under_load)
-        elif self.shelf.quorum.weak and not standard:
+        elif self.replica_set.quorum.weak and not standard:
             acts = [self.what_weak_costs, self.under_load]
         elif standard:
             acts = [
@@ -135,24 +135,24 @@ class Play:
     def missed_writes(self, write: Callable[[str], object], read: Callable[[], object]) -> object:
         """v1 everywhere; v2 without 2 and 3; v3 without 1 and 4; then a read of 1, 2, 3."""
         write("v1")
-        self.shelf.only(1, 4, 5)
+        self.replica_set.only(1, 4, 5)
         write("v2")
-        self.shelf.only(2, 3, 5)
+        self.replica_set.only(2, 3, 5)
         write("v3")
-        self.shelf.only(1, 2, 3)
+        self.replica_set.only(1, 2, 3)
         return read()
 
     def notes_stale_read(self, stage: Stage) -> None:
         stage.story.act("the notes: a replica's own znode version taken for a clock")
         object_id = stage.unique("as_in_the_notes")
-        notes = NotesRegister(self.shelf.replicas(object_id), self.shelf.quorum)
+        notes = NotesRegister(self.replica_set.replicas(object_id), self.replica_set.quorum)
         notes.create()
         client = RegisterClient("client-1", stage.key(object_id), notes, stage.recorder)
         tag = stage.unique("")
         found = self.missed_writes(lambda value: client.write(value + tag), client.read)
         stage.story.say("v1 to all; v2 while 2 and 3 are down; v3 while 1 and 4 are down: each had W=3")
-        stage.story.table(("replica", "its own version", "value"), self.shelf.holdings(object_id))
-        self.shelf.up()
+        stage.story.table(("replica", "its own version", "value"), self.replica_set.holdings(object_id))
+        self.replica_set.up()
         stage.story.say(f"a read of 1, 2, 3 finds equal versions, and returns {found}")
         stage.story.verdict_of(check_registers(stage.history("notes")))
 
@@ -160,7 +160,7 @@ class Play:
         stage.story.act("the full protocol: the same faults, versions (counter, id of the write)")
         object_id = stage.unique(OBJECT)
         tag, key = stage.unique(""), stage.key(object_id)
-        clients = self.shelf.clients
+        clients = self.replica_set.clients
         register(object_id, clients)
 
         def write(value: str) -> None:
@@ -173,13 +173,13 @@ class Play:
             return quorum_read(object_id, client=clients).decode(), None
 
         found = self.missed_writes(write, lambda: recorded_read(stage.recorder, "client-1", key, look))
-        stage.story.table(("replica", "version", "value"), self.shelf.holdings(object_id))
-        self.shelf.up()
+        stage.story.table(("replica", "version", "value"), self.replica_set.holdings(object_id))
+        self.replica_set.up()
         stage.story.say(f"the read of 1, 2, 3 returns {found}: and before it returned, W replicas held it")
         stage.story.verdict_of(check_registers(stage.history("full")))
 
     def hosts_die_in_mid_write(self, stage: Stage) -> None:
-        if self.shelf.remote:
+        if self.replica_set.remote:
             self.hosts_die_meanwhile(stage)
             return
         stage.story.act("two hosts die between the first and the third acknowledgement")
@@ -188,10 +188,10 @@ class Play:
         def die_after_the_first(version: object, index: int) -> None:
             acks.append(index)
             if len(acks) == 1:
-                self.shelf.die(2, 3)
+                self.replica_set.die(2, 3)
 
-        self.shelf.up()
-        for host in self.shelf.hosts[1:]:
+        self.replica_set.up()
+        for host in self.replica_set.hosts[1:]:
             host.slow(0.15)  # so that replica 1 is first, and the others are on their way
         client, object_id = self.client(stage, "client-1", OBJECT, on_ack=die_after_the_first)
         client.write(stage.unique("v"))
@@ -200,20 +200,20 @@ class Play:
             f"replica {acks[0]} acknowledges; host-2 and host-3 die; replicas {acks[1]} and {acks[2]} "
             f"acknowledge: three of five, committed"
         )
-        stage.story.table(("replica", "version", "value"), self.shelf.holdings(object_id))
-        self.shelf.up()
+        stage.story.table(("replica", "version", "value"), self.replica_set.holdings(object_id))
+        self.replica_set.up()
         found = self.client(stage, "client-2", OBJECT)[0].read()
         stage.story.say(f"back again, 2 and 3 are stale; any three replicas include a fresh one: {found}")
 
     def hosts_die_meanwhile(self, stage: Stage) -> None:
         """With pods: nobody can time a death between two acknowledgements, so writes go on until it shows."""
         stage.story.act("two hosts die while a client writes")
-        self.shelf.up()
+        self.replica_set.up()
         client, object_id = self.client(stage, "client-1", OBJECT)
         for number in (2, 3):
-            self.shelf.hosts[number - 1].crash()
+            self.replica_set.hosts[number - 1].crash()
         patience, writes = zk.Deadline(20), 0
-        while not self.shelf.dead(2, 3) and not patience.passed:
+        while not self.replica_set.dead(2, 3) and not patience.passed:
             client.write(stage.unique("v"))
             writes += 1
             stage.rest(BREATH_S)
@@ -221,11 +221,11 @@ class Play:
         client.write(newest)
         client.close()
         stage.story.say(
-            f"{self.shelf.name(2)} and {self.shelf.name(3)} crash; {writes} writes succeed until their "
-            f"sessions have run out, and {newest} after it"
+            f"{self.replica_set.name(2)} and {self.replica_set.name(3)} crash; {writes} writes succeed "
+            f"until their sessions have run out, and {newest} after it"
         )
-        stage.story.table(("replica", "version", "value"), self.shelf.holdings(object_id))
-        self.shelf.up()
+        stage.story.table(("replica", "version", "value"), self.replica_set.holdings(object_id))
+        self.replica_set.up()
         found = self.client(stage, "client-2", OBJECT)[0].read()
         stage.story.say(f"back again, 2 and 3 are stale; any three replicas include a fresh one: {found}")
 
@@ -234,7 +234,7 @@ class Play:
         ada, _ = self.client(stage, "ada", OBJECT)
         bob, _ = self.client(stage, "bob", OBJECT)
         first, second = stage.unique("v"), stage.unique("v")
-        stage.together(lambda: ada.write(first), lambda: bob.write(second))
+        stage.run_all(lambda: ada.write(first), lambda: bob.write(second))
         stage.story.say(
             f"ada writes {first} while bob writes {second}: maybe the same counter, never the same id"
         )
@@ -244,13 +244,13 @@ class Play:
     def a_read_repairs(self, stage: Stage) -> None:
         stage.story.act("a read whose quorum is partly stale writes back before it returns")
         client, object_id = self.client(stage, "client-1", OBJECT)
-        self.shelf.only(1, 2, 3)
+        self.replica_set.only(1, 2, 3)
         client.write(stage.unique("v"))
         client.close()  # or it would bring 4 and 5 up to date as soon as they are back
-        self.shelf.only(3, 4, 5)
-        before = self.shelf.holdings(object_id)
+        self.replica_set.only(3, 4, 5)
+        before = self.replica_set.holdings(object_id)
         found = client.read()
-        after = self.shelf.holdings(object_id)
+        after = self.replica_set.holdings(object_id)
         stage.story.say("written to 1, 2, 3; read from 3, 4, 5, of which only 3 has it")
         rows = [
             (old[0], f"{old[1]} {old[2]}", f"{new[1]} {new[2]}")
@@ -260,50 +260,50 @@ class Play:
         stage.story.say(
             f"the read returns {found}. Without the write-back, a later read could miss replica 3"
         )
-        self.shelf.up()
+        self.replica_set.up()
 
     def too_few(self, stage: Stage) -> None:
         stage.story.act("fewer than W hosts live")
         client, object_id = self.client(stage, "client-1", OBJECT)
-        self.shelf.only(4, 5)
-        before = self.shelf.holdings(object_id)
+        self.replica_set.only(4, 5)
+        before = self.replica_set.holdings(object_id)
         try:
             client.write(stage.unique("v"))
         except (Refused, InDoubt) as ending:
             stage.story.say(f"a write with two hosts: {type(ending).__name__}: {ending}")
-        unchanged = self.shelf.holdings(object_id) == before
+        unchanged = self.replica_set.holdings(object_id) == before
         stage.story.say(f"{'no replica has changed' if unchanged else 'A REPLICA HAS CHANGED'}")
-        self.shelf.up()
+        self.replica_set.up()
         stage.story.say(f"the hosts are back: a read returns {client.read()}")
 
     def what_weak_costs(self, stage: Stage) -> None:
-        q = self.shelf.quorum
+        q = self.replica_set.quorum
         stage.story.act(f"--weak: R+W = {q.r + q.w} <= N = {q.n}")
         client, _ = self.client(stage, "client-1", OBJECT)
         client.write(stage.unique("v"))
-        self.shelf.only(*range(1, q.w + 1))
+        self.replica_set.only(*range(1, q.w + 1))
         newest = stage.unique("v")
         client.write(newest)
         client.close()
-        self.shelf.only(*range(q.w + 1, q.n + 1))
+        self.replica_set.only(*range(q.w + 1, q.n + 1))
         found = client.read()
-        self.shelf.up()
+        self.replica_set.up()
         stage.story.say(f"{newest} is written to {q.w} replicas, and acknowledged; a read of others: {found}")
         stage.story.verdict_of(check_registers(stage.history("full")))
 
     def under_load(self, stage: Stage) -> None:
-        options, q = stage.options, self.shelf.quorum
+        options, q = stage.options, self.replica_set.quorum
         title = f"{options.operations} operations by {options.clients} clients in two processes"
         stage.story.act(f"{title}; faults: {options.faults}")
         object_id = stage.unique("under_load")
-        made: Any = self.shelf.register(object_id)
+        made: Any = self.replica_set.register(object_id)
         if stage.protocol == "notes":
-            made = NotesRegister(self.shelf.replicas(object_id), q)
+            made = NotesRegister(self.replica_set.replicas(object_id), q)
         made.create()
         began_ns = time.monotonic_ns()
-        often = {"every_s": SLOW_FAULTS_S} if self.shelf.remote else {}
+        often = {"every_s": SLOW_FAULTS_S} if self.replica_set.remote else {}
         with stage.faults(at_most=q.n - max(q.r, q.w), **often):
-            self.shelf.load(object_id, stage.protocol)
+            self.replica_set.load(object_id, stage.protocol)
         stage.story.say(f"meanwhile: {stage.faults_since(began_ns) or 'no fault'}")
         done = stage.history(stage.protocol).by_key()[stage.key(object_id)]
         endings = {
@@ -315,7 +315,7 @@ class Play:
         stage.story.verdict_of(check_register(done))
 
     def client(self, stage: Stage, name: str, object_id: str, **options: Any) -> tuple[RegisterClient, str]:
-        made = self.shelf.register(object_id, **options)
+        made = self.replica_set.register(object_id, **options)
         made.create()
         return RegisterClient(name, stage.key(object_id), made, stage.recorder), object_id
 

@@ -21,18 +21,18 @@ import uuid
 from collections.abc import Sequence
 from typing import Any
 
-from app import paths
 from app.checker.durability import durable
 from app.checker.history import History
 from app.checker.verdict import Verdict
 from app.consistency.as_in_the_notes import NotesBackup, NotesPrimary
+from app.consistency.engine.transactions import job_id_for
 from app.consistency.primary_backup import Backup
-from app.consistency.transactions import job_id_for
+from app.demo.demo_run import Demo, leave, main_of
 from app.demo.load import crowd
 from app.demo.pair import Leading, Pair
-from app.demo.performance import Demo, leave, main_of
 from app.demo.stage import Stage
 from app.errors import Fenced, Refused
+from app.zookeeper import paths
 
 # One pod lost at a time, and time to notice: a session has to run out before the next in line takes over.
 FAULT_EVERY_S = (1.5, 4.0)

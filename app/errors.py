@@ -20,11 +20,11 @@ class Unreachable(LessonError):
     """ZooKeeper did not answer in time, or its name is unknown. Nothing was asked of it."""
 
 
-class NotUnderstood(LessonError):
+class Malformed(LessonError):
     """The bytes in a znode don't fit their schema. Nothing was taken from them."""
 
 
-class NotToBeHad(LessonError):
+class PayloadUnavailable(LessonError):
     """What a payload stands for can't be had from here at the moment, or any more: so it can't be kept."""
 
 
@@ -48,7 +48,7 @@ class TooFewReplicas(Refused):
     """Too few replicas are served for this quorum. Nothing was written."""
 
 
-class OtherPayload(Refused):
+class IdConflict(Refused):
     """The id already belongs to another payload: a new request takes a new id."""
 
 

@@ -15,21 +15,21 @@ from typing import Any
 import eventlet
 from eventlet import event, queue, tpool
 
-from app import paths, zk
 from app.cluster.election import prepare
 from app.cluster.guests import Guests
 from app.cluster.label import RoleLabel
 from app.cluster.member import Member
 from app.cluster.nodes import Nodes, described
 from app.cluster.slots import Slot
+from app.consistency.engine.records import is_used, read_outcome
 from app.consistency.eventual import INITIAL, ConfigReplica, Copy, publish
-from app.consistency.records import is_used, read_outcome
 from app.errors import LessonError
-from app.mapreduce.hands import Crew
 from app.mapreduce.master import Master
+from app.mapreduce.task_worker import TaskWorkers
 from app.mapreduce.uploads import UploadDisk
 from app.mapreduce.volume import Volume
 from app.settings import Settings, WorkerSettings
+from app.zookeeper import client as zk, paths
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +45,7 @@ _DOING_AFTER_S = 0.5
 # Copies of uploads that nobody needs any more wait for this at most; an idle disk costs no request.
 _SWEEP_S = 60.0
 # What may pass by itself.
-_NOT_NOW: tuple[type[Exception], ...] = (*zk.NO_ANSWER, LessonError, OSError)
+_NOT_NOW: tuple[type[Exception], ...] = (*zk.NO_REPLY, LessonError, OSError)
 
 
 class Worker:
@@ -77,7 +77,7 @@ class Worker:
         self.stopping = False
         self._ending = event.Event()
         self.uploads = 0
-        self.life: Life | None = None
+        self.life: WorkerSession | None = None
 
     def stop(self) -> None:
         """End in an orderly way: :meth:`run` hands over and returns."""
@@ -94,7 +94,7 @@ class Worker:
                 log.warning("%s", error)
                 eventlet.sleep(zk.jittered(1.0))
                 continue
-            life = Life(self, client)
+            life = WorkerSession(self, client)
             try:
                 life.start()
                 self.life = life
@@ -107,7 +107,7 @@ class Worker:
                 life.stop()
                 zk.disconnect(client)
 
-    def _watch_over(self, life: "Life") -> None:
+    def _watch_over(self, life: "WorkerSession") -> None:
         while not self.stopping and life.silence.seconds < GIVE_UP_S:
             self._ending.wait(timeout=_TICK_S)
         last_orders = zk.Deadline(_LAST_ORDERS_S)
@@ -136,7 +136,7 @@ class Worker:
         return life.config.copy.value is not None or life.config.rejected is not None
 
 
-class Life:
+class WorkerSession:
     """What lives with one client: ended as a whole, and begun anew."""
 
     def __init__(self, worker: Worker, client: Any) -> None:
@@ -148,7 +148,9 @@ class Life:
         self.slot = Slot(client, name, changed)
         self.config = ConfigReplica(client, name, node=self._description)
         self.member = Member(client, name, worker.disk, on_step=self._stepped, on_change=changed)
-        self.crew = Crew(client, name, worker.shared, self._share, self._doing_changed, self._job_ended)
+        self.crew = TaskWorkers(
+            client, name, worker.shared, self._share, self._doing_changed, self._job_ended
+        )
         self.guests = Guests(client, name, worker.settings.zk_hosts, worker.local.backup_dir / "guests")
         # Ended in the opposite order: who leads hands over first, and a demo's guests wait for nothing.
         self._roles = (self.guests, self.nodes, self.config, self.slot, self.crew, self.member)

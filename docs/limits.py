@@ -13,8 +13,8 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
-from app import zk
 from app.demo.run import remove
+from app.zookeeper import client as zk
 
 SIZES = (100, 1_000, 10_000, 100_000, 1_000_000)
 WATCHERS = (1, 10, 100, 1_000)

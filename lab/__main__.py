@@ -9,21 +9,18 @@ from contextlib import contextmanager
 from itertools import takewhile
 from pathlib import Path
 
-from lab import chaos as mayhem
-from lab import child
-from lab import deploy as deployment
-from lab import page as entrance
-from lab import up as cluster
-from lab.bench import options as bench_options
+from lab import child, deploy as deployment, page as entrance, up as cluster
+from lab.backends import BACKENDS, print_to_stderr, start_ensemble
 from lab.control import control_socket
 from lab.ensemble import Ensemble, EnsembleError
 from lab.guard import GuardedDirectory
 from lab.interrupts import Interrupted, Interrupts
 from lab.kubectl import ClusterError, context_of
-from lab.ladder import BACKENDS, print_to_stderr, start_ensemble
 from lab.up import Place
 from lab.usage import Parser
 from lab.workers import WorkersError
+from proof import chaos as mayhem
+from proof.bench import options as bench_options
 
 UNREACHABLE = 3
 WORST_FIRST = (130, 1, 2, 3, 4)  # interrupted, violated, bad usage, no ZooKeeper, in doubt
@@ -112,14 +109,14 @@ def up(arguments: argparse.Namespace, interrupts: Interrupts) -> int:
 def bench(arguments: argparse.Namespace, interrupts: Interrupts) -> int:
     """measure speed beside raw ZooKeeper calls, and its growth with load; options go to the measurement"""
     bench_options.parsed(arguments.rest)  # what can't be meant is said before servers are started
-    command = [sys.executable, "-m", "lab.bench", *arguments.rest]
+    command = [sys.executable, "-m", "proof.bench", *arguments.rest]
     with _environment(arguments, interrupts) as environment:
         return child.run(command, environment, interrupts)
 
 
 def matrix(arguments: argparse.Namespace, interrupts: Interrupts) -> int:
     """measure which mechanism keeps which guarantee, under faults too; options go to the measurement"""
-    command = [sys.executable, "-m", "lab.matrix", *arguments.rest]
+    command = [sys.executable, "-m", "proof.matrix", *arguments.rest]
     with _environment(arguments, interrupts) as environment:
         return child.run(command, environment, interrupts)
 
@@ -127,7 +124,7 @@ def matrix(arguments: argparse.Namespace, interrupts: Interrupts) -> int:
 def chaos(arguments: argparse.Namespace, interrupts: Interrupts) -> int:
     """load and faults side by side on five workers and three servers, then check everything"""
     mayhem.parsed(arguments.rest)  # what can't be meant is said before servers are started
-    command = [sys.executable, "-m", "lab.chaos", *arguments.rest]
+    command = [sys.executable, "-m", "proof.chaos", *arguments.rest]
     with _laboratory(arguments, interrupts) as (ensemble, control):
         return child.run(
             command, {**os.environ, "ZK_HOSTS": ensemble.hosts, "LAB_CONTROL": str(control)}, interrupts

@@ -12,9 +12,9 @@ import shutil
 import uuid
 from pathlib import Path
 
+from lab.backends import print_to_stderr
 from lab.interrupts import Interrupts
 from lab.kubectl import ClusterError, Said, kubectl, run
-from lab.ladder import print_to_stderr
 
 TOP = Path(__file__).resolve().parent.parent
 MANIFESTS = TOP / "k8s"

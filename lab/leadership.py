@@ -10,9 +10,9 @@ from kazoo.client import KazooClient
 from kazoo.exceptions import KazooException
 from kazoo.protocol.states import ZnodeStat
 
-from app import paths
-from app.consistency.epoch import NO_EPOCH, Epoch
-from app.errors import NotUnderstood
+from app.consistency.engine.fencing import NO_EPOCH, Epoch
+from app.errors import Malformed
+from app.zookeeper import paths
 
 # Two thirds of it pass before a server that is paused is given up and another is asked.
 SESSION_S = 4.0
@@ -98,7 +98,7 @@ class Leadership:
         else:
             try:
                 self.epoch = Epoch.from_znode(data, stat.version)
-            except NotUnderstood as exc:
+            except Malformed as exc:
                 log.warning("%s", exc)
                 return
         self._on_change(self.leader())

@@ -14,10 +14,10 @@ from collections.abc import Collection
 from contextlib import ExitStack
 from typing import Any
 
+from lab.backends import print_to_stderr
 from lab.forwarder import Forwarder
 from lab.interrupts import Interrupted, Interrupts
 from lab.kubectl import ClusterError, Listener, Said, end, kubectl, run
-from lab.ladder import print_to_stderr
 
 SELECTOR = "app=zk-app,role=master"  # as master-service has it
 PORT = 5000  # the one that master-service leads to

@@ -8,11 +8,11 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from lab.backends import print_to_stderr
 from lab.ensemble import Ensemble, EnsembleError
 from lab.forwarder import Forwarder
 from lab.guard import GuardedDirectory
 from lab.interrupts import Interrupted, Interrupts
-from lab.ladder import print_to_stderr
 from lab.leadership import Leadership
 from lab.workers import Workers, WorkersError
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
-from lab.browser import REMEDY, found, launch
+from proof.browser import REMEDY, found, launch
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser

@@ -23,11 +23,11 @@ from hypothesis import settings
 from kazoo.exceptions import NoNodeError
 from xdist.scheduler import LoadScopeScheduling
 
-from app import zk
 from app.cluster.election import prepare
 from app.demo.run import remove
 from app.demo.servers import Servers
-from app.faults import Link
+from app.zookeeper import client as zk
+from app.zookeeper.link import Link
 from lab import java_install
 from tests.chromium import browser
 

@@ -27,9 +27,9 @@ from eventlet import queue
 from kazoo.exceptions import NodeExistsError, NoNodeError
 from kazoo.protocol.states import KazooState
 
-from app import paths, zk
-from app.consistency.epoch import NO_EPOCH, Epoch
-from app.errors import InDoubt, NotToBeHad, NotUnderstood
+from app.consistency.engine.fencing import NO_EPOCH, Epoch
+from app.errors import InDoubt, Malformed, PayloadUnavailable
+from app.zookeeper import client as zk, paths
 
 log = logging.getLogger(__name__)
 
@@ -164,17 +164,17 @@ class Candidate:
                 try:
                     while self._advance():
                         pass
-                except (NotUnderstood, NotToBeHad, OSError) as error:
+                except (Malformed, PayloadUnavailable, OSError) as error:
                     again_s = _TROUBLE_S
                     log.error("%s: can't take its part now: %s", self._name, error)
                 except InDoubt as error:
                     again_s = _TROUBLE_S
                     log.warning("%s: not yet primary: %s", self._name, error)
-                except (zk.Rejected, NoNodeError) as error:
+                except (zk.TransactionFailed, NoNodeError) as error:
                     # What has moved on has also woken us, by the watches of our look; if they were left.
                     again_s = _TROUBLE_S
                     log.info("%s: the line has moved on: %r", self._name, error)
-                except zk.NO_ANSWER as error:
+                except zk.NO_REPLY as error:
                     # One of the last session may fail when the new one is there: no event follows.
                     again_s = _TROUBLE_S
                     log.info("%s: %r; again on reconnect", self._name, error)

@@ -16,11 +16,11 @@ import eventlet
 from eventlet import queue
 from kazoo.exceptions import BadVersionError, NoNodeError
 
-from app import paths, zk
-from app.cluster.guest_part import Performance
-from app.cluster.guest_words import Answer, Ask, Report, this_machine
+from app.cluster.guest_role import Performance
+from app.cluster.messages import Reply, Report, Request, this_machine
 from app.consistency.eventual import put_ephemeral
 from app.errors import InDoubt, LessonError, Refused
+from app.zookeeper import client as zk, paths
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +35,7 @@ _REPLY_S = 10.0
 _HANDS = 100
 # A report brings this much of the log; a demo that has missed more asks for it.
 _TAIL = 16
-_NOT_ANSWERED: tuple[type[Exception], ...] = (*zk.NO_ANSWER, zk.Rejected, OSError)
+_NOT_ANSWERED: tuple[type[Exception], ...] = (*zk.NO_REPLY, zk.TransactionFailed, OSError)
 
 
 class Guest:
@@ -102,7 +102,7 @@ class Guest:
         tail, first = self._part.log[-_TAIL:], max(0, len(self._part.log) - _TAIL)
         state = self._part.state()
         return Report(
-            life=self._life,
+            incarnation=self._life,
             machine=this_machine(),
             number=self._number,
             first=first,
@@ -124,7 +124,7 @@ class Guest:
                 log.info("%s is over: nobody to report to", self._root)
             except Refused as error:
                 log.error("%s: %s", self._here, error)
-            except zk.NO_ANSWER as error:
+            except zk.NO_REPLY as error:
                 log.info("%s: not reported yet: %r", self._here, error)
                 eventlet.sleep(zk.jittered(_STEP_S))
                 self._news.put(None)
@@ -138,7 +138,7 @@ class Guest:
                     self._look()
             except NoNodeError:
                 break  # the run is over
-            except zk.NO_ANSWER as error:
+            except zk.NO_REPLY as error:
                 log.info("%s: %r; looking again", self._root, error)
             with suppress(queue.Empty):
                 pause_s = _RECHECK_S if self._ownerless_at is None else OWNERLESS_S / 4
@@ -168,7 +168,7 @@ class Guest:
         path = f"{self._root}{paths.asks(self._name)}/{ask_id}"
         try:
             found = zk.get(self._client, path, zk.Deadline(_STEP_S))
-        except zk.NO_ANSWER as error:
+        except zk.NO_REPLY as error:
             log.info("%s: %r; looking again", path, error)
             self._taken.discard(ask_id)
             self._wake.put(None)
@@ -176,23 +176,23 @@ class Guest:
         if found is not None and found[1].version == 0:  # else nobody waits any more, or it is answered
             self._reply(path, self._answer(found[0]))
 
-    def _answer(self, data: bytes) -> Answer:
+    def _answer(self, data: bytes) -> Reply:
         try:
-            ask = Ask.from_bytes(data)
-            if ask.life != self._life:
+            ask = Request.from_bytes(data)
+            if ask.incarnation != self._life:
                 message = f"{self._name} has been restarted since: what it was asked is unknown to it"
                 raise InDoubt(message)
             answer = self._part.answer(ask)
         except LessonError as error:
-            return Answer.of_error(error)
+            return Reply.of_error(error)
         except _NOT_ANSWERED as error:
-            return Answer.of_error(InDoubt(f"{self._name} can't tell: {error!r}"))
+            return Reply.of_error(InDoubt(f"{self._name} can't tell: {error!r}"))
         if ask.do == "leave":
             self._leaving = True
         # What the asker sees of us is never older than our answer; a log entry may have been made by it.
         return answer.model_copy(update={"report": self._report()}) if ask.changes_something else answer
 
-    def _reply(self, path: str, answer: Answer) -> None:
+    def _reply(self, path: str, answer: Reply) -> None:
         """Put the answer in the ask's place, once."""
         words, deadline = answer.to_bytes(), zk.Deadline(_REPLY_S)
         while not deadline.passed:
@@ -203,8 +203,8 @@ class Guest:
             except (BadVersionError, NoNodeError):
                 break  # our own try, answered too late; or nobody waits any more
             except Refused as error:
-                words = Answer.of_error(error).to_bytes()
-            except zk.NO_ANSWER as error:
+                words = Reply.of_error(error).to_bytes()
+            except zk.NO_REPLY as error:
                 log.info("%s: not answered yet: %r", path, error)
                 zk.wait_connected(self._client, deadline)
         if self._leaving:
@@ -213,5 +213,5 @@ class Guest:
 
 def decline(client: Any, name: str, run_id: str, why: str) -> None:
     """Say that this worker can't take part. Raises one of zk.NO_ANSWER, or NoNodeError: the run is over."""
-    said = Report(life="declined", machine=this_machine(), declined=why)
+    said = Report(incarnation="declined", machine=this_machine(), declined=why)
     put_ephemeral(client, paths.run(run_id) + paths.here(name), said.to_bytes())

@@ -12,8 +12,8 @@ from typing import Any, Protocol
 
 import eventlet
 
-from app import zk
-from app.faults import Link
+from app.zookeeper import client as zk
+from app.zookeeper.link import Link
 
 
 class Role(Protocol):

@@ -18,11 +18,11 @@ import eventlet
 from eventlet import tpool
 from kazoo.exceptions import NoNodeError
 
-from app import paths, zk
 from app.cluster.guest import Guest, decline
-from app.cluster.guest_part import Performance
+from app.cluster.guest_role import Performance
 from app.errors import Unreachable
-from app.upkeep import Upkeep
+from app.zookeeper import client as zk, paths
+from app.zookeeper.reconcile import Reconciler
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ MOST_GUESTS = 8
 _STEP_S = 3.0
 # All guests end at once; where ZooKeeper doesn't answer, each takes a few seconds.
 _END_S = 4.0
-_NOT_NOW: tuple[type[Exception], ...] = (*zk.NO_ANSWER, Unreachable, OSError)
+_NOT_NOW: tuple[type[Exception], ...] = (*zk.NO_REPLY, Unreachable, OSError)
 
 
 class Guests:
@@ -52,15 +52,15 @@ class Guests:
         self._folder = folder
         self._guests: dict[str, Guest] = {}
         self._known: set[str] = set()
-        self._upkeep = Upkeep(client, "invitations", self._look, not_now=_NOT_NOW)
+        self._reconciler = Reconciler(client, "invitations", self._look, not_now=_NOT_NOW)
         self._endings = eventlet.GreenPool(2 * MOST_GUESTS)
 
     def start(self) -> None:
-        self._upkeep.start()
+        self._reconciler.start()
 
     def stop(self) -> None:
         """End all of them; their folders stay, as a crashed pod's do, until their runs are over."""
-        self._upkeep.stop()
+        self._reconciler.stop()
         for guest in self._guests.values():
             self._endings.spawn_n(guest.stop)
         self._guests.clear()
@@ -70,7 +70,7 @@ class Guests:
     def _look(self) -> None:
         deadline = zk.Deadline(_STEP_S)
         zk.ensure(self._client, (paths.DEMOS,), deadline)
-        found = zk.wait(self._client.get_children_async(paths.DEMOS, watch=self._upkeep.wake), deadline)
+        found = zk.wait(self._client.get_children_async(paths.DEMOS, watch=self._reconciler.wake), deadline)
         runs = set(paths.usable(found))
         for run_id in set(self._guests) - runs:
             self._end(self._guests[run_id])

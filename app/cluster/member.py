@@ -8,13 +8,13 @@ from typing import Any
 
 from eventlet import event
 
-from app import zk
 from app.cluster.election import Candidate, Roles
 from app.consistency.backup import Backup
-from app.consistency.disk import Disk
-from app.consistency.epoch import Epoch
+from app.consistency.engine.disk import Disk
+from app.consistency.engine.fencing import Epoch
+from app.consistency.engine.records import OnStep, quiet
 from app.consistency.primary_backup import ACK_TIMEOUT_S, Primary
-from app.consistency.records import OnStep, quiet
+from app.zookeeper import client as zk
 
 
 class Member:

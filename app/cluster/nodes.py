@@ -11,8 +11,8 @@ from typing import Any
 
 from kazoo.exceptions import NoNodeError
 
-from app import paths, zk
-from app.upkeep import Upkeep
+from app.zookeeper import client as zk, paths
+from app.zookeeper.reconcile import Reconciler
 
 _STEP_S = 3.0
 
@@ -31,17 +31,17 @@ class Nodes:
     def __init__(self, client: Any, on_change: Callable[[], None]) -> None:
         self._client = client
         self._on_change = on_change
-        self._upkeep = Upkeep(client, "membership", self._look)
+        self._reconciler = Reconciler(client, "membership", self._look)
         self.live: frozenset[str] = frozenset()
 
     def start(self) -> None:
-        self._upkeep.start()
+        self._reconciler.start()
 
     def stop(self) -> None:
-        self._upkeep.stop()
+        self._reconciler.stop()
 
     def _look(self) -> None:
-        asked = self._client.get_children_async(paths.NODES, watch=self._upkeep.wake)
+        asked = self._client.get_children_async(paths.NODES, watch=self._reconciler.wake)
         live = frozenset(zk.wait(asked, zk.Deadline(_STEP_S)))
         if live != self.live:
             self.live = live

@@ -12,9 +12,9 @@ from typing import Any
 
 from kazoo.exceptions import BadVersionError, NodeExistsError, NoNodeError
 
-from app import paths, zk
 from app.consistency.quorum import N
-from app.upkeep import Upkeep
+from app.zookeeper import client as zk, paths
+from app.zookeeper.reconcile import Reconciler
 
 log = logging.getLogger(__name__)
 
@@ -37,19 +37,19 @@ class Slot:
         self._client = client
         self._name = name.encode()
         self._on_change = on_change
-        self._upkeep = Upkeep(client, "a replica slot", self._have_one)
+        self._reconciler = Reconciler(client, "a replica slot", self._have_one)
         self.number: int | None = None
 
     def start(self) -> None:
-        self._upkeep.start()
+        self._reconciler.start()
 
     def stop(self) -> None:
         """Look after it no longer; the znode goes with the session."""
-        self._upkeep.stop()
+        self._reconciler.stop()
 
     def _have_one(self) -> None:
         deadline = zk.Deadline(_STEP_S)
-        asked = self._client.get_children_async(paths.HOSTS, watch=self._upkeep.wake)
+        asked = self._client.get_children_async(paths.HOSTS, watch=self._reconciler.wake)
         taken = {int(child) for child in zk.wait(asked, deadline) if child.isdecimal()}
         before, self.number = self.number, self._mine(taken, deadline)
         for index in sorted(set(range(1, N + 1)) - taken):

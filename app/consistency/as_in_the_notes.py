@@ -19,11 +19,11 @@ from kazoo.exceptions import NodeExistsError, NoNodeError
 from kazoo.protocol.states import KazooState
 from pydantic import JsonValue
 
-from app import paths, zk
 from app.consistency import eventual
+from app.consistency.engine.replicas import Replicas, ZnodeValue
 from app.consistency.quorum import Quorum
-from app.consistency.replicas import Found, Replicas
 from app.errors import Refused
+from app.zookeeper import client as zk, paths
 
 log = logging.getLogger(__name__)
 
@@ -117,7 +117,7 @@ class NotesBackup:
                 for job_id in zk.wait(asked, deadline):
                     if job_id not in self.acknowledged:
                         self._acknowledge(job_id, deadline)
-            except zk.NO_ANSWER as error:
+            except zk.NO_REPLY as error:
                 log.info("%s: %r", self._name, error)
 
     def _acknowledge(self, job_id: str, deadline: zk.Deadline) -> None:
@@ -183,7 +183,7 @@ class NotesRegister:
         best = max(chosen, key=lambda found: found.znode_version)
         return best.znode_version, best.data
 
-    def _ask_all(self, indices: range, deadline: zk.Deadline) -> dict[int, Found]:
+    def _ask_all(self, indices: range, deadline: zk.Deadline) -> dict[int, ZnodeValue]:
         pool = eventlet.GreenPool(len(indices))
         answers = pool.imap(lambda index: (index, self._replicas.read(index, deadline)), indices)
-        return {index: found for index, found in answers if isinstance(found, Found)}
+        return {index: found for index, found in answers if isinstance(found, ZnodeValue)}

@@ -13,12 +13,12 @@ from eventlet import queue, tpool
 from kazoo.exceptions import NodeExistsError, NoNodeError
 from kazoo.protocol.states import KazooState
 
-from app import paths, zk
-from app.consistency.disk import Disk
-from app.consistency.epoch import Epoch
-from app.consistency.records import STEP_S, OnStep, is_used, quiet, read_ack, read_outcome
-from app.consistency.transactions import Ack, Digest
-from app.errors import NotToBeHad, NotUnderstood
+from app.consistency.engine.disk import Disk
+from app.consistency.engine.fencing import Epoch
+from app.consistency.engine.records import STEP_S, OnStep, is_used, quiet, read_ack, read_outcome
+from app.consistency.engine.transactions import Ack, Digest
+from app.errors import Malformed, PayloadUnavailable
+from app.zookeeper import client as zk, paths
 
 log = logging.getLogger(__name__)
 
@@ -79,7 +79,7 @@ class Backup:
             try:
                 with self._disk.turns.of(job_id):
                     self._keep(job_id, zk.Deadline(STEP_S))
-            except NotUnderstood as error:
+            except Malformed as error:
                 log.error("%s: %s left alone: %s", self._name, job_id, error)
 
     # -- following --
@@ -99,7 +99,7 @@ class Backup:
                     deadline = zk.Deadline(STEP_S)
                     asked = self._client.get_children_async(paths.JOBS, watch=self._inbox.put)
                     self.replicate(zk.wait(asked, deadline))
-            except zk.NO_ANSWER as error:
+            except zk.NO_REPLY as error:
                 log.info("%s: %r; looking again", self._name, error)
                 self._look_again()
 
@@ -114,13 +114,13 @@ class Backup:
             # In turn, or "aborted" could be overtaken by the copy that it is to drop.
             with self._disk.turns.of(job_id):
                 self._keep(job_id, zk.Deadline(STEP_S), acknowledge=True)
-        except zk.NO_ANSWER as error:
+        except zk.NO_REPLY as error:
             log.info("%s: %s not copied yet: %r", self._name, job_id, error)
             self._seen.discard(job_id)
             self._look_again()
-        except NotUnderstood as error:
+        except Malformed as error:
             log.error("%s: %s left alone: %s", self._name, job_id, error)
-        except (OSError, NotToBeHad) as error:
+        except (OSError, PayloadUnavailable) as error:
             log.error("%s: %s can't be kept, so it isn't acknowledged: %s", self._name, job_id, error)
 
     # -- one transaction --
@@ -171,7 +171,7 @@ class Backup:
                 zk.commit(acknowledging, deadline)
                 self._on_step("ACK created", job_id)
                 return
-            except zk.Rejected as rejected:
+            except zk.TransactionFailed as rejected:
                 if rejected.index == 0:
                     log.info("%s: epoch %d is over; no ACK for %s", self._name, self.epoch.number, job_id)
                     return

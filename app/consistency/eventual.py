@@ -30,8 +30,8 @@ from kazoo.protocol.states import KazooState
 from kazoo.recipe.watchers import DataWatch
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, TypeAdapter, ValidationError
 
-from app import paths, zk
-from app.errors import InDoubt, NotUnderstood, Refused
+from app.errors import InDoubt, Malformed, Refused
+from app.zookeeper import client as zk, paths
 
 log = logging.getLogger(__name__)
 
@@ -79,7 +79,7 @@ def parse(data: bytes) -> dict[str, JsonValue]:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"])
         message = f"no valid configuration: {where + ': ' if where else ''}{first['msg']}"
-        raise NotUnderstood(message) from error
+        raise Malformed(message) from error
     return value
 
 
@@ -183,7 +183,7 @@ class ConfigReplica:
         try:
             # A copy without a memory starts from what is current, not from what a follower that lags has.
             zk.wait(self._client.sync_async(paths.CONFIG), zk.Deadline(_READ_DEADLINE_S))
-        except zk.NO_ANSWER as error:
+        except zk.NO_REPLY as error:
             log.info("%s: started unsynchronised: %r", self._node, error)
         # DataWatch calls us on start, on every change, and after every reconnect. It waits for its first
         # answer for as long as that takes: therefore this green thread, which stop() ends.
@@ -208,7 +208,7 @@ class ConfigReplica:
     def _apply(self, data: bytes, mzxid: int) -> None:
         try:
             value = parse(data)
-        except NotUnderstood as error:
+        except Malformed as error:
             self.rejected = str(error)
             log.warning("%s: keeping the last good one: %s", self._node, error)
             return
@@ -236,7 +236,7 @@ class ConfigReplica:
                 self._to_refresh.get(timeout=zk.jittered(self._refresh_s))
             try:
                 self.refresh()
-            except zk.NO_ANSWER as error:
+            except zk.NO_REPLY as error:
                 log.info("%s: no answer to a refresh: %r", self._node, error)
             if self._announced != self._copy.mzxid:
                 self._to_announce.put(None)
@@ -268,7 +268,7 @@ class ConfigReplica:
             try:
                 put_ephemeral(self._client, self._node, self._describe(copy))
                 self._announced = copy.mzxid
-            except (*zk.NO_ANSWER, NoNodeError) as error:
+            except (*zk.NO_REPLY, NoNodeError) as error:
                 log.info("%s: not announced yet (%r): again on reconnect or refresh", self._node, error)
 
 
@@ -347,7 +347,7 @@ def publish(client: Any, change: Mapping[str, JsonValue], *, timeout_s: float = 
         except (BadVersionError, NodeExistsError, NoNodeError):
             # Somebody was first: another publisher, or our own unanswered write, arriving late.
             unanswered = unanswered if unanswered == sending else None
-        except zk.NO_ANSWER as error:
+        except zk.NO_REPLY as error:
             unanswered = sending
             if deadline.passed or not zk.wait_connected(client, deadline):
                 raise _doubt(change) if unanswered else _never_sent(change) from error
@@ -380,10 +380,10 @@ def encoded(value: Mapping[str, JsonValue]) -> bytes:
         data = _JSON_OBJECT.dump_json(dict(value))
     except ValueError as error:
         message = f"no valid configuration: {str(error).splitlines()[0]}"
-        raise NotUnderstood(message) from error
+        raise Malformed(message) from error
     if parse(data) != value:
         message = "no valid configuration: JSON has no NaN or infinity, and would keep null instead"
-        raise NotUnderstood(message)
+        raise Malformed(message)
     zk.check_size(data, "a configuration")
     return data
 

@@ -32,13 +32,13 @@ from typing import Any
 
 from eventlet import queue, tpool
 
-from app import paths, zk
 from app.consistency.backup import Backup
-from app.consistency.disk import Disk, Turns
-from app.consistency.epoch import Epoch
-from app.consistency.records import STEP_S, OnStep, forget_old, quiet, read_ack, read_outcome
-from app.consistency.transactions import Ack, Decision, Digest, Outcome, counts, verdict
-from app.errors import Aborted, Fenced, InDoubt, NoBackup, NotToBeHad, NotUnderstood, OtherPayload, Refused
+from app.consistency.engine.disk import Disk, KeyedLock
+from app.consistency.engine.fencing import Epoch
+from app.consistency.engine.records import STEP_S, OnStep, forget_old, quiet, read_ack, read_outcome
+from app.consistency.engine.transactions import Ack, Decision, Digest, Outcome, counts, verdict
+from app.errors import Aborted, Fenced, IdConflict, InDoubt, Malformed, NoBackup, PayloadUnavailable, Refused
+from app.zookeeper import client as zk, paths
 
 __all__ = ["ACK_TIMEOUT_S", "Backup", "OnStep", "Primary"]
 
@@ -48,7 +48,7 @@ log = logging.getLogger(__name__)
 ACK_TIMEOUT_S = 10.0
 # A decision in a hundred is worth a look at what may be forgotten.
 _TIDY_EVERY = 100
-_NOT_TIDIED: tuple[type[Exception], ...] = (zk.Rejected, *zk.NO_ANSWER)
+_NOT_TIDIED: tuple[type[Exception], ...] = (zk.TransactionFailed, *zk.NO_REPLY)
 
 
 class Primary:
@@ -77,7 +77,7 @@ class Primary:
         self.ack_timeout_s = ack_timeout_s
         self._on_step = on_step
         self._decided = 0
-        self._turns = Turns()
+        self._turns = KeyedLock()
 
     # -- for users --
 
@@ -138,9 +138,9 @@ class Primary:
             build(transaction)
             try:
                 return zk.commit(transaction, deadline)[1:]
-            except zk.Rejected as rejected:
+            except zk.TransactionFailed as rejected:
                 if rejected.index > 0:
-                    raise zk.Rejected(rejected.index - 1, rejected.cause) from rejected
+                    raise zk.TransactionFailed(rejected.index - 1, rejected.cause) from rejected
                 if not self._renewed(epoch):
                     raise self._fenced() from rejected
 
@@ -162,12 +162,12 @@ class Primary:
             for job_id in self._unfinished():
                 try:
                     settled = self._settle(job_id, previous)
-                except NotUnderstood:
+                except Malformed:
                     log.exception("%s can't be settled", job_id)
                     settled = False
                 if not settled:
                     lost.append(job_id)
-        except zk.NO_ANSWER as error:
+        except zk.NO_REPLY as error:
             message = "ZooKeeper stopped answering while transactions were being settled; taking over again"
             raise InDoubt(message) from error
         return lost
@@ -206,7 +206,7 @@ class Primary:
             return False
         try:
             tpool.execute(self._disk.save, job_id, found[0])
-        except NotToBeHad as error:
+        except PayloadUnavailable as error:
             log.error("%s is committed, but lost: %s", job_id, error)
             return False
         return True
@@ -219,7 +219,7 @@ class Primary:
             return self._known(job_id, digest, _no_backup())
         try:
             is_new = tpool.execute(self._disk.save, job_id, payload)
-        except (OSError, NotToBeHad) as error:
+        except (OSError, PayloadUnavailable) as error:
             message = f"this primary's disk can't keep {job_id} ({error})"
             if (outcome := self._known(job_id, digest, Refused(f"{message}: nothing was written"))) is None:
                 raise InDoubt(f"{message}, which is undecided; ask again", ask_again=job_id) from error
@@ -244,17 +244,17 @@ class Primary:
                 zk.commit(publication, deadline)
                 self._on_step("published", job_id)
                 return None
-            except zk.Rejected as rejected:
+            except zk.TransactionFailed as rejected:
                 # None of the three can succeed later, so no attempt of ours can still arrive; but one that
                 # nobody answered may have been carried out.
                 if rejected.index == 0 and self._renewed(epoch):
                     continue
                 return self._known(job_id, digest, self._refusal(rejected))
-            except zk.NO_ANSWER:
+            except zk.NO_REPLY:
                 if not self._can_go_on(deadline):
                     raise
 
-    def _refusal(self, rejected: zk.Rejected) -> Refused:
+    def _refusal(self, rejected: zk.TransactionFailed) -> Refused:
         if rejected.index == 0:
             return self._fenced()
         if rejected.index == 1:
@@ -276,7 +276,7 @@ class Primary:
         recorded = outcome.sha256 if outcome else Digest.of(found[0]).sha256
         if recorded != digest.sha256:
             message = f"the id {job_id} already belongs to another payload: a new request takes a new id"
-            raise OtherPayload(message)
+            raise IdConflict(message)
         self._on_step(f"known as {outcome.decision}" if outcome else "known already", job_id)
         return outcome
 
@@ -298,7 +298,7 @@ class Primary:
                 changed.get(timeout=patience.left_s)
             except queue.Empty:
                 break
-            except zk.NO_ANSWER:
+            except zk.NO_REPLY:
                 zk.wait_connected(self._client, patience)
         return None
 
@@ -325,7 +325,7 @@ class Primary:
                     return decided
                 if not self._renewed(epoch):
                     raise self._deposed(job_id)
-            except zk.NO_ANSWER:
+            except zk.NO_REPLY:
                 if not self._can_go_on(deadline):
                     raise
 
@@ -337,7 +337,7 @@ class Primary:
             deciding.set_data(paths.job(job_id), b"")  # a tombstone needs no megabyte
         try:
             zk.commit(deciding, zk.Deadline(STEP_S))
-        except zk.Rejected:
+        except zk.TransactionFailed:
             return False
         self._on_step(outcome.decision, job_id)
         self._tidy()
@@ -388,12 +388,12 @@ class Primary:
     def _in_doubt_without_answer(self, job_id: str) -> Iterator[None]:
         try:
             yield
-        except zk.NO_ANSWER as error:
+        except zk.NO_REPLY as error:
             message = (
                 f"ZooKeeper doesn't answer, so the outcome of {job_id} is unknown: ask again with this id"
             )
             raise InDoubt(message, ask_again=job_id) from error
-        except NotUnderstood as error:
+        except Malformed as error:
             message = f"the record of {job_id} can't be read: {error}"
             raise InDoubt(message, ask_again=job_id) from error
 

@@ -32,9 +32,9 @@ import eventlet
 from eventlet import queue
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from app import zk
-from app.consistency.replicas import Found, Offline, Replicas, Silent
-from app.errors import BadSettingError, InDoubt, NotUnderstood, TooFewReplicas
+from app.consistency.engine.replicas import NoReply, Offline, Replicas, ZnodeValue
+from app.errors import BadSettingError, InDoubt, Malformed, TooFewReplicas
+from app.zookeeper import client as zk
 
 N, W, R = 5, 3, 3
 
@@ -82,22 +82,22 @@ class Version:
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class Versioned:
     """What a replica holds."""
 
     version: Version
     value: bytes
 
 
-UNWRITTEN = Held(Version(0, ""), b"")
+UNWRITTEN = Versioned(Version(0, ""), b"")
 
 
-def newest(answers: Iterable[Held]) -> Held:
+def newest(answers: Iterable[Versioned]) -> Versioned:
     """The answer with the greatest version: in a read quorum, at least as new as the last completed write."""
     return max(answers, key=lambda held: held.version)
 
 
-def next_version(answers: Iterable[Held], write_id: str) -> Version:
+def next_version(answers: Iterable[Versioned], write_id: str) -> Version:
     """A version above everything that a read quorum has seen, hence above every completed write."""
     return Version(newest(answers).version.counter + 1, write_id)
 
@@ -107,12 +107,12 @@ def adopts(held: Version, offered: Version) -> bool:
     return offered > held
 
 
-def holders(answers: Mapping[int, Held], version: Version) -> set[int]:
+def holders(answers: Mapping[int, Versioned], version: Version) -> set[int]:
     """The replicas known to hold something at least as new as ``version``."""
     return {index for index, held in answers.items() if held.version >= version}
 
 
-def needs_write_back(answers: Mapping[int, Held], quorum: Quorum) -> bool:
+def needs_write_back(answers: Mapping[int, Versioned], quorum: Quorum) -> bool:
     """Whether the newest value must be stored before it may be returned.
 
     If fewer than W hold it, its write may be incomplete, and a later read could miss it and return the
@@ -131,34 +131,34 @@ class _Header(BaseModel):
     writer: str
 
 
-def encode(held: Held) -> bytes:
+def encode(held: Versioned) -> bytes:
     """One line of JSON with the version, then the value as it is: readable in zkCli.sh if the value is."""
     header = _Header(counter=held.version.counter, writer=held.version.writer)
     return header.model_dump_json().encode() + b"\n" + held.value
 
 
-def decode(data: bytes) -> Held:
+def decode(data: bytes) -> Versioned:
     """Raises NotUnderstood."""
     line, newline, value = data.partition(b"\n")
     try:
         header = _Header.model_validate_json(line)
     except ValidationError as error:
         message = f"a replica holds {data[:40]!r}, which has no version"
-        raise NotUnderstood(message) from error
+        raise Malformed(message) from error
     if not newline:
         message = f"a replica holds {data[:40]!r}, which has no value"
-        raise NotUnderstood(message)
-    return Held(Version(header.counter, header.writer), value)
+        raise Malformed(message)
+    return Versioned(Version(header.counter, header.writer), value)
 
 
 # --- the register ---------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class Reading:
     """A replica's answer: what it holds, and the znode version to replace it by."""
 
-    held: Held
+    held: Versioned
     znode_version: int
 
 
@@ -183,7 +183,7 @@ class Register:
         timeout_s: float = 2.0,
         choose: random.Random | None = None,
         on_ack: Callable[[Version, int], None] = lambda version, index: None,
-        on_answer: Callable[[int, Held], None] = lambda index, held: None,
+        on_answer: Callable[[int, Versioned], None] = lambda index, held: None,
     ) -> None:
         if len(replicas) != quorum.n:
             message = f"{len(replicas)} replicas can be reached, but n={quorum.n}"
@@ -202,7 +202,7 @@ class Register:
         """Make the object: all N replicas at once, unwritten. False if it exists."""
         return self._replicas.create(encode(UNWRITTEN), zk.Deadline(self._timeout_s))
 
-    def read(self) -> Held:
+    def read(self) -> Versioned:
         """The newest completed value; what is returned, W replicas hold.
 
         Raises:
@@ -231,10 +231,10 @@ class Register:
         # R answers give the counter; W of them show that the write can succeed at all.
         seen = self._ask(max(self._quorum.r, self._quorum.w), deadline)
         version = next_version((answer.held for answer in seen.values()), uuid.uuid4().hex[:12])
-        self._spread(Held(version, value), seen, deadline, first=True)
+        self._spread(Versioned(version, value), seen, deadline, first=True)
         return version
 
-    def roll_forward(self, held: Held) -> Version:
+    def roll_forward(self, held: Versioned) -> Version:
         """Bring an in-doubt write to W replicas: the same value under the same version, never a new one.
 
         Raises InDoubt, and never Refused: nobody can tell that the first attempt did nothing.
@@ -249,13 +249,13 @@ class Register:
 
     # -- two rounds, each over all replicas at once, each done with its quorum and not with the slowest --
 
-    def _ask(self, need: int, deadline: zk.Deadline) -> dict[int, Seen]:
+    def _ask(self, need: int, deadline: zk.Deadline) -> dict[int, Reading]:
         """What ``need`` replicas hold: random ones first, all the others as soon as one fails or dawdles."""
         order = self._preference()
         asked, spare = order[:need], order[need:]
         reports: Any = queue.LightQueue()
         self._each(asked, reports, lambda index: self._look(index, deadline))
-        answers: dict[int, Seen] = {}
+        answers: dict[int, Reading] = {}
         offline = 0
         while len(answers) < need:
             if self._quorum.n - offline < need or deadline.passed:
@@ -271,7 +271,7 @@ class Register:
             except queue.Empty:
                 pass
             else:
-                if isinstance(result, Seen):
+                if isinstance(result, Reading):
                     answers[index] = result
                     self._on_answer(index, result.held)
                     continue
@@ -281,7 +281,7 @@ class Register:
         return answers
 
     def _spread(
-        self, held: Held, seen: Mapping[int, Seen], deadline: zk.Deadline, *, first: bool = False
+        self, held: Versioned, seen: Mapping[int, Reading], deadline: zk.Deadline, *, first: bool = False
     ) -> None:
         """Have W replicas hold something at least as new as ``held``; else raise InDoubt.
 
@@ -301,7 +301,7 @@ class Register:
                 index, result = reports.get(timeout=deadline.left_s)
             except queue.Empty:
                 break
-            if isinstance(result, Seen):
+            if isinstance(result, Reading):
                 have.add(index)
                 self._on_ack(held.version, index)
             elif isinstance(result, Offline):
@@ -330,43 +330,43 @@ class Register:
             self._owing[index] += 1
             self._pool.spawn_n(one, index)
 
-    def _look(self, index: int, deadline: zk.Deadline) -> Seen | Offline:
+    def _look(self, index: int, deadline: zk.Deadline) -> Reading | Offline:
         """What one replica holds; a lost connection is waited for, since asking again changes nothing."""
-        found: Found | Offline | Silent = Silent()
-        while isinstance(found, Silent):
+        found: ZnodeValue | Offline | NoReply = NoReply()
+        while isinstance(found, NoReply):
             if not self._replicas.reconnected(index, deadline):
                 return Offline("no connection to it in time")
             found = self._replicas.read(index, deadline)
         if isinstance(found, Offline):
             return found
         try:
-            return Seen(decode(found.data), found.znode_version)
-        except NotUnderstood as error:
+            return Reading(decode(found.data), found.znode_version)
+        except Malformed as error:
             return Offline(str(error))
 
     def _bring(
-        self, index: int, held: Held, known: Seen | None, deadline: zk.Deadline
-    ) -> Seen | Offline | Silent:
+        self, index: int, held: Versioned, known: Reading | None, deadline: zk.Deadline
+    ) -> Reading | Offline | NoReply:
         """Have one replica hold ``held``, or something newer: a conditional set, in a loop."""
         unanswered = False
         while True:
             looked = known or self._look(index, deadline)
             known = None
-            if not isinstance(looked, Seen):
+            if not isinstance(looked, Reading):
                 # A look changes nothing: unless a store has gone unanswered before, nothing was stored.
-                return Silent() if unanswered else Offline("not reached; nothing was sent to be stored")
+                return NoReply() if unanswered else Offline("not reached; nothing was sent to be stored")
             if not adopts(looked.held.version, held.version):
                 return looked
             stored = self._replicas.store(index, encode(held), looked.znode_version, deadline)
             if isinstance(stored, int):
-                return Seen(held, stored)
+                return Reading(held, stored)
             if isinstance(stored, Offline) and not unanswered:
                 return stored
             if stored is not None:
                 # The same value under the same version may be sent again: that is rolling forward.
                 unanswered = True
                 if not self._replicas.reconnected(index, deadline):
-                    return Silent()
+                    return NoReply()
 
     def _preference(self) -> list[int]:
         """Random, but those that still owe an answer last: they are slow, or cut off."""

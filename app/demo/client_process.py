@@ -14,12 +14,12 @@ from typing import Any
 import eventlet
 from eventlet import hubs
 
-from app import zk
 from app.checker.history import Recorder
+from app.consistency.engine.replicas import Replicas
 from app.consistency.quorum import Quorum
-from app.consistency.replicas import Replicas
 from app.demo.clients import RegisterLoad
 from app.demo.load import RegisterClient, crowd, register_for
+from app.zookeeper import client as zk
 
 
 def run(load: RegisterLoad, told: list[bytes]) -> None:
@@ -73,7 +73,7 @@ def _main() -> None:
     eventlet.spawn(_listen, told)
     run(RegisterLoad(**json.loads(sys.argv[1])), told)
     sys.stdout.flush()
-    os._exit(0)  # kazoo's and eventlet's leavings need no farewell
+    os._exit(0)  # kazoo's and eventlet's leftovers need no farewell
 
 
 if __name__ == "__main__":

@@ -17,11 +17,11 @@ from typing import Any
 import eventlet
 from eventlet.green import subprocess
 
-from app import zk
 from app.checker.history import History
 from app.checker.parsing import read_history
 from app.demo.load import THINK_S
 from app.errors import InDoubt
+from app.zookeeper import client as zk
 
 PROCESSES = 2
 # The longest that one operation of a load can take, with room for a machine that is busy elsewhere.

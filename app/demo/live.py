@@ -16,18 +16,18 @@ from eventlet import queue
 from kazoo.exceptions import NoNodeError
 from pydantic import JsonValue
 
-from app import paths, zk
 from app.checker.history import History
 from app.checker.verdict import Verdict
 from app.cluster.nodes import told_by
 from app.consistency.eventual import Parameters, publish
-from app.demo.casting import live_workers
 from app.demo.options import Options
+from app.demo.pod_selection import live_workers
 from app.demo.recording import NOT_A_RESULT
 from app.demo.story import Story
 from app.demo.telling import INTERRUPTED, UNREACHABLE, USAGE, Interrupted, tell
-from app.errors import BadSettingError, NotUnderstood, Refused, Unreachable
+from app.errors import BadSettingError, Malformed, Refused, Unreachable
 from app.settings import Settings
+from app.zookeeper import client as zk, paths
 
 log = logging.getLogger(__name__)
 
@@ -75,7 +75,7 @@ class LivePublication:
             return INTERRUPTED
         except Unreachable as error:
             return self._complain(error, UNREACHABLE)
-        except (BadSettingError, NotUnderstood, Refused) as error:
+        except (BadSettingError, Malformed, Refused) as error:
             return self._complain(error, USAGE)
         except NOT_A_RESULT as error:
             return self._tell(Verdict("in doubt", str(error) or repr(error)), {})
@@ -137,7 +137,7 @@ class LivePublication:
                 told = told_by(zk.wait(result, deadline)[0]) or {}
             except NoNodeError:
                 continue
-            except zk.NO_ANSWER as error:
+            except zk.NO_REPLY as error:
                 log.info("%s: %r; again on reconnect", pod, error)
                 continue
             if isinstance(version := told.get("config_version"), int):

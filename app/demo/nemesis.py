@@ -12,11 +12,11 @@ from contextlib import contextmanager
 
 import eventlet
 
-from app import zk
 from app.checker.history import Recorder
 from app.demo.participants import Participant
 from app.demo.servers import Servers, ServersError
 from app.errors import InDoubt, Unreachable
+from app.zookeeper import client as zk
 
 log = logging.getLogger(__name__)
 

@@ -5,16 +5,16 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, TypeAlias
 
-from app import zk
-from app.cluster.guest_words import Entry, Part
 from app.cluster.member import Member
-from app.consistency.disk import Disk, sha256
+from app.cluster.messages import Entry, Part
+from app.consistency.engine.disk import Disk, sha256
 from app.consistency.primary_backup import Primary
 from app.demo.participants import Participant, disk_folder
 from app.demo.recording import recorded_read
 from app.demo.remote import RemoteDisk, RemoteMember, RemotePrimary, step_of
 from app.demo.stage import Stage
 from app.errors import Aborted, Fenced, InDoubt, LessonError, NoBackup
+from app.zookeeper import client as zk
 
 # A user who finds no primary, or is told to try again, does so for this long; in seconds.
 _USER_PATIENCE_S = 10.0

@@ -6,13 +6,13 @@ from typing import Any
 
 import eventlet
 
-from app import zk
 from app.checker.history import Recorder
-from app.cluster.guest_words import Entry, Part, Report
-from app.demo.mailbox import Mailbox
+from app.cluster.messages import Entry, Part, Report
 from app.demo.participants import Participant
+from app.demo.pod_client import PodClient
 from app.demo.remote import Remote, RemoteConfig, RemoteHost, RemoteMember
 from app.errors import InDoubt, LessonError
+from app.zookeeper import client as zk
 
 log = logging.getLogger(__name__)
 
@@ -36,9 +36,15 @@ class Pod:
     """
 
     def __init__(
-        self, mailbox: Mailbox, hosts: str, chroot: str, part: Part, heard: Heard, changed: Callable[[], None]
+        self,
+        pod_client: PodClient,
+        hosts: str,
+        chroot: str,
+        part: Part,
+        heard: Heard,
+        changed: Callable[[], None],
     ) -> None:
-        self._mailbox = mailbox
+        self._pod_client = pod_client
         self.hosts = hosts
         self._chroot = chroot
         self._part = part
@@ -47,7 +53,7 @@ class Pod:
         self._life: str | None = None
         self._plays = False
         self._return: Any = None
-        self._role: Remote = _seen_from_afar(mailbox, part)
+        self._role: Remote = _seen_from_afar(pod_client, part)
         self.roles: list[Any] = [self._role]
         # Set by whoever keeps the state: called when the pod is lost, and when it plays again.
         # The latter with whether its memory is new: else it has only been out of reach, as it was.
@@ -56,22 +62,22 @@ class Pod:
 
     @property
     def connected(self) -> bool:
-        return self._mailbox.report is not None and self._mailbox.report.connected
+        return self._pod_client.report is not None and self._pod_client.report.connected
 
     @property
     def session(self) -> int | None:
-        return self._mailbox.report.session if self._mailbox.report is not None else None
+        return self._pod_client.report.session if self._pod_client.report is not None else None
 
     def start(self) -> None:
         """Give it its part. Raises Unreachable, or InDoubt if it is silent."""
-        report = self._mailbox.report
+        report = self._pod_client.report
         if report is None:
-            message = f"{self._mailbox.pod} is gone before it could take its part"
+            message = f"{self._pod_client.pod} is gone before it could take its part"
             raise InDoubt(message)
-        self._life = report.life
-        self._mailbox.on_entry = self._heard
-        self._mailbox.on_report = self._hear
-        self._mailbox.order("start", part=self._part)
+        self._life = report.incarnation
+        self._pod_client.on_entry = self._heard
+        self._pod_client.on_report = self._hear
+        self._pod_client.order("start", part=self._part)
         self._plays = True
 
     def connect(self) -> Any:
@@ -79,54 +85,54 @@ class Pod:
         return zk.connect(self.hosts, chroot=self._chroot, session_timeout_s=self._part.session_timeout_s)
 
     def cut(self) -> None:
-        self._mailbox.order("cut")
+        self._pod_client.order("cut")
 
     def slow(self, delay_s: float) -> None:
-        self._mailbox.order("slow", delay_s=delay_s)
+        self._pod_client.order("slow", delay_s=delay_s)
 
     def heal(self) -> None:
-        self._mailbox.order("heal")
+        self._pod_client.order("heal")
 
     def crash(self) -> None:
-        self._mailbox.order("crash")
+        self._pod_client.order("crash")
 
     def restart(self) -> None:
-        self._mailbox.order("restart")
+        self._pod_client.order("restart")
 
     def close(self) -> None:
         """Send it home."""
         if self._return is not None:
             self._return.kill()
-        self._mailbox.on_report = lambda report: None
+        self._pod_client.on_report = lambda report: None
         try:
-            self._mailbox.ask("leave", _FAREWELL_S)
+            self._pod_client.ask("leave", _FAREWELL_S)
         except LessonError as error:
-            log.info("%s was not told to leave: %s", self._mailbox.pod, error)
+            log.info("%s was not told to leave: %s", self._pod_client.pod, error)
 
     def _hear(self, report: Report | None) -> None:
         self._role.hear(report)
         if report is None:
             self.on_lost()
-        elif report.life != self._life:
-            self._life, self._plays = report.life, False
+        elif report.incarnation != self._life:
+            self._life, self._plays = report.incarnation, False
             self.on_lost()
-            self._welcome(report.life)
+            self._welcome(report.incarnation)
         elif self._plays:
             self.on_return(False)
         self._changed()
 
-    def _welcome(self, life: str) -> None:
+    def _welcome(self, incarnation: str) -> None:
         if self._return is not None:
             self._return.kill()
-        self._return = eventlet.spawn(self._come_back, life)
+        self._return = eventlet.spawn(self._come_back, incarnation)
 
-    def _come_back(self, life: str) -> None:
+    def _come_back(self, incarnation: str) -> None:
         """Its worker has died and returned: it plays its part again, from its disk."""
-        while self._life == life:
+        while self._life == incarnation:
             try:
-                self._mailbox.order("start", part=self._part)
+                self._pod_client.order("start", part=self._part)
             except LessonError as error:
-                log.info("%s is back, but doesn't play yet: %s", self._mailbox.pod, error)
+                log.info("%s is back, but doesn't play yet: %s", self._pod_client.pod, error)
                 eventlet.sleep(_AGAIN_S)
             else:
                 self._plays = True
@@ -135,11 +141,11 @@ class Pod:
                 return
 
 
-def _seen_from_afar(mailbox: Mailbox, part: Part) -> Remote:
+def _seen_from_afar(pod_client: PodClient, part: Part) -> Remote:
     if part.kind == "config":
-        return RemoteConfig(mailbox)
+        return RemoteConfig(pod_client)
     if part.kind == "member":
-        return RemoteMember(mailbox, part.ack_timeout_s)
+        return RemoteMember(pod_client, part.ack_timeout_s)
     return RemoteHost()
 
 

@@ -4,12 +4,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from app import zk
 from app.checker.history import Pending, Recorder, Value, Version
 from app.errors import LessonError, Refused
+from app.zookeeper import client as zk
 
 # Every ending that is not a result. What is none of these is a bug, and may show as one.
-NOT_A_RESULT: tuple[type[Exception], ...] = (LessonError, *zk.NO_ANSWER)
+NOT_A_RESULT: tuple[type[Exception], ...] = (LessonError, *zk.NO_REPLY)
 
 
 def recorded_write(

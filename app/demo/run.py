@@ -14,8 +14,8 @@ from typing import Any
 import eventlet
 from kazoo.exceptions import NodeExistsError, NoNodeError, NotEmptyError
 
-from app import paths, zk
 from app.errors import Unreachable
+from app.zookeeper import client as zk, paths
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +52,7 @@ class Run:
             self._silence.start()
             self._heart = eventlet.spawn(self._beat)
             sweep(self._client, self.chroot)
-        except zk.NO_ANSWER as error:
+        except zk.NO_REPLY as error:
             message = "ZooKeeper stopped answering while the run was being prepared; try again"
             raise Unreachable(message) from error
 
@@ -77,7 +77,7 @@ class Run:
             self._heart.kill()
         try:
             remove(self._client, self.chroot, zk.Deadline(_REMOVAL_S))
-        except zk.NO_ANSWER as error:
+        except zk.NO_REPLY as error:
             log.warning("%s is left for the next run to sweep: %r", self.chroot, error)
 
     @property
@@ -90,7 +90,7 @@ class Run:
             eventlet.sleep(zk.jittered(_HEARTBEAT_S))
             try:
                 self._hold()
-            except zk.NO_ANSWER as error:
+            except zk.NO_REPLY as error:
                 log.info("%s: %r", self.chroot, error)
             except NoNodeError:
                 # Away for so long that another run has swept it.
@@ -127,7 +127,7 @@ def remove(client: Any, root: str, deadline: zk.Deadline) -> None:
             doomed = _tree(client, root, deadline)
             asked = [client.delete_async(path) for path in reversed(doomed)]
             left = sum(not _is_gone(result, deadline) for result in asked)
-        except zk.NO_ANSWER:
+        except zk.NO_REPLY:
             if not zk.wait_connected(client, deadline) or deadline.passed:
                 raise
             continue

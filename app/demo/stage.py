@@ -13,20 +13,20 @@ from typing import Any, TextIO
 import eventlet
 from eventlet.green import socket as green_socket
 
-from app import paths, zk
 from app.checker.history import History, Recorder, Value
 from app.cluster.guest_actor import Actor, Role
-from app.cluster.guest_words import Part
-from app.demo.casting import Cast
+from app.cluster.messages import Part
 from app.demo.nemesis import nemesis
 from app.demo.options import Options
 from app.demo.participants import Participant
+from app.demo.pod_selection import Cast
 from app.demo.pods import Heard, Pod, played_by
 from app.demo.recording import NOT_A_RESULT, recorded_write
 from app.demo.run import Run, remove
 from app.demo.servers import Servers
 from app.demo.story import Story
 from app.demo.waiting import Waiting
+from app.zookeeper import client as zk, paths
 
 log = logging.getLogger(__name__)
 
@@ -119,7 +119,7 @@ class Stage(Waiting):
         whole = part.model_copy(
             update={"session_timeout_s": options.session_timeout_s, "ack_timeout_s": options.ack_timeout_s}
         )
-        body = Pod(self.cast.mailbox(name), self.hosts, self.chroot, whole, heard, self.tell)
+        body = Pod(self.cast.pod_client(name), self.hosts, self.chroot, whole, heard, self.tell)
         return played_by(body, name, self.recorder, self.story.say)
 
     @property

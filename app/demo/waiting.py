@@ -5,9 +5,9 @@ from collections.abc import Callable
 import eventlet
 from eventlet import event
 
-from app import zk
+from app.concurrency import run_all
 from app.errors import InDoubt
-from app.together import together
+from app.zookeeper import client as zk
 
 # What nobody tells of (a link's state, a session's) is looked at this often, in seconds.
 _GLANCE_S = 0.05
@@ -37,9 +37,9 @@ class Waiting:
             message = f"waited {timeout_s:g} s in vain until {what}"
             raise InDoubt(message)
 
-    def together(self, *actions: Callable[[], object]) -> list[object]:
+    def run_all(self, *actions: Callable[[], object]) -> list[object]:
         """Do all of them at the same time; their results, or the first error when all have ended."""
-        return together(*actions)
+        return run_all(*actions)
 
     def rest(self, seconds: float) -> None:
         """Let time pass, for everybody."""

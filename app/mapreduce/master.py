@@ -16,19 +16,20 @@ from typing import Any
 import eventlet
 from eventlet import tpool
 
-from app import jobs, paths, zk
+from app import jobs
 from app.cluster.nodes import Nodes
-from app.consistency.disk import Turns
+from app.concurrency import run_all
+from app.consistency.engine.disk import KeyedLock
+from app.consistency.engine.records import read_outcome
 from app.consistency.primary_backup import Primary
-from app.consistency.records import read_outcome
-from app.errors import Fenced, InDoubt, NotUnderstood, Refused
+from app.errors import Fenced, InDoubt, Malformed, Refused
 from app.mapreduce import volume
 from app.mapreduce.records import Manifest, Result
 from app.mapreduce.runner import Prepared, Progress, Runner, attempt, cut
 from app.mapreduce.threads import in_thread
 from app.mapreduce.uploads import Spool, UploadDisk
 from app.mapreduce.volume import Volume
-from app.together import together
+from app.zookeeper import client as zk, paths
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +37,7 @@ _STEP_S = 5.0
 # The last jobs that the page lists, and whose result files are kept. Records of older ones stay (a retry must
 # find its own), their files go.
 JOBS_KEPT = 10
-_NOT_NOW: tuple[type[Exception], ...] = (*zk.NO_ANSWER, OSError)
+_NOT_NOW: tuple[type[Exception], ...] = (*zk.NO_REPLY, OSError)
 _NOT_REMOVED: tuple[type[Exception], ...] = (*_NOT_NOW, Fenced)
 
 
@@ -78,7 +79,7 @@ class Master:
         self._min_nodes = min_nodes
         self._chunk_size = chunk_size
         self._on_event = on_event
-        self._turns = Turns()
+        self._turns = KeyedLock()
         self._submitted: set[str] = set()  # their files are theirs, though there may be no record yet
         self._stopped = False
         self._book: dict[str, Progress] = {}  # the last jobs, oldest first
@@ -143,7 +144,7 @@ class Master:
         source = self._disk.blob(job_id, manifest.sha256)
         try:
             self._disk.name(spool, job_id)
-            split, array = together(
+            split, array = run_all(
                 partial(in_thread, volume.sync, source),
                 partial(in_thread, volume.copy, source, shared),
                 partial(in_thread, cut, job, source, self._shared, job_id, chunk_size, attempt(self.primary)),
@@ -165,7 +166,7 @@ class Master:
         if progress is None:
             try:
                 found = None if prepared else self.find(job_id)
-            except zk.NO_ANSWER as error:
+            except zk.NO_REPLY as error:
                 message = f"{job_id} is stored; whether it has begun nobody can say now: ask for it again"
                 raise InDoubt(message, ask_again=job_id) from error
             progress = found or Progress(job_id, manifest, started=time.time())
@@ -280,7 +281,7 @@ class Master:
         """List a job, and go on with it; False if its files are nobody's."""
         try:
             progress = self.find(job_id)
-        except NotUnderstood as error:
+        except Malformed as error:
             log.error("%s left alone: %s", job_id, error)
             return True
         if progress is None or progress.state == "aborted":

@@ -12,7 +12,7 @@ from typing import Literal
 
 from pydantic import Field, JsonValue
 
-from app.consistency.transactions import Stored
+from app.consistency.engine.transactions import Stored
 from app.jobs.job import Piece
 
 

@@ -20,17 +20,18 @@ from typing import Any
 from eventlet import queue, tpool
 from kazoo.exceptions import NodeExistsError, NoNodeError, NotEmptyError
 
-from app import jobs, paths, zk
+from app import jobs
 from app.consistency.primary_backup import Primary
-from app.errors import Fenced, InDoubt, NotUnderstood, Refused
+from app.errors import Fenced, InDoubt, Malformed, Refused
 from app.jobs.job import Buffer, Job, Split, Unusable
 from app.mapreduce import volume
-from app.mapreduce.matrix import Matrix
 from app.mapreduce.records import Attempt, Done, Manifest, Offer, Plan, Result
+from app.mapreduce.reduced_value import Matrix
 from app.mapreduce.tasks import MOST_ERRORS, offer_again
 from app.mapreduce.threads import in_thread
 from app.mapreduce.uploads import UploadDisk, whole
 from app.mapreduce.volume import Damaged, Volume
+from app.zookeeper import client as zk, paths
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +49,7 @@ _BREATH_S = 0.5
 _RECORD = {"backup_ack", "outcome", "result", "plan"}
 _BLANK = Attempt().to_bytes()
 _TROUBLE: tuple[type[Exception], ...] = (
-    OSError, Damaged, InDoubt, Refused, NotUnderstood, zk.Rejected, NoNodeError, NotEmptyError
+    OSError, Damaged, InDoubt, Refused, Malformed, zk.TransactionFailed, NoNodeError, NotEmptyError
 )  # fmt: skip
 # An input that is damaged again and again is not worth another repair. Of one damage, several may complain.
 _MOST_REPAIRS = 10
@@ -142,7 +143,7 @@ class Runner:
                 return
             except Fenced:
                 raise
-            except zk.NO_ANSWER as error:
+            except zk.NO_REPLY as error:
                 log.info("%s: %r; going on from what is stored", self._id, error)
                 zk.wait_connected(self._client, zk.Deadline(_STEP_S))
             except (Unusable, Failed) as error:
@@ -234,7 +235,7 @@ class Runner:
         try:
             self._primary.commit(build, zk.Deadline(_STEP_S))
             self._made.update(self._job.phases if len(plan.pieces) <= _WINDOW else ())
-        except zk.Rejected as rejected:
+        except zk.TransactionFailed as rejected:
             if not isinstance(rejected.cause, NodeExistsError):
                 raise
             return self._planned()  # an attempt of ours that nobody had answered
@@ -502,7 +503,7 @@ class Runner:
         on_board = self._offered is not None or self._read(paths.board(self._id)) is not None
         try:
             self._primary.commit(build, deadline)
-        except zk.Rejected as rejected:
+        except zk.TransactionFailed as rejected:
             if not isinstance(rejected.cause, NodeExistsError):
                 raise
 

@@ -16,12 +16,12 @@ from typing import Any
 import eventlet
 from eventlet import tpool
 
-from app import paths
-from app.consistency.disk import Disk
-from app.errors import NotToBeHad, TooLarge
+from app.consistency.engine.disk import Disk
+from app.errors import PayloadUnavailable, TooLarge
 from app.mapreduce import volume
 from app.mapreduce.records import Manifest
 from app.mapreduce.volume import Damaged, Volume
+from app.zookeeper import paths
 
 _RECEIVING = ".receiving-"
 # Hashed and written by a thread at once: large enough that handing it over costs little beside.
@@ -140,7 +140,7 @@ class UploadDisk(Disk):
             try:
                 volume.copy(shared, blob, (manifest.size, manifest.sha256))
             except Damaged as error:
-                raise NotToBeHad(str(error)) from error
+                raise PayloadUnavailable(str(error)) from error
         return super().save(job_id, payload)
 
     def load(self, job_id: str, digest: str) -> bytes | None:

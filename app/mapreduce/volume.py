@@ -19,9 +19,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from app import paths
-from app.consistency.disk import fsync
+from app.consistency.engine.disk import fsync
 from app.jobs.job import Buffer
+from app.zookeeper import paths
 
 # Large enough that Python's part vanishes beside it.
 _BLOCK_BYTES = 1 << 20

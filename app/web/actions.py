@@ -4,10 +4,10 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
+from app.consistency.engine.replicas import Replicas
 from app.consistency.eventual import publish
-from app.consistency.quorum import UNWRITTEN, Held, N, Quorum, R, Register, Version, W
-from app.consistency.replicas import Replicas
-from app.errors import InDoubt, NotUnderstood, Refused
+from app.consistency.quorum import UNWRITTEN, N, Quorum, R, Register, Version, Versioned, W
+from app.errors import InDoubt, Malformed, Refused
 from app.web.objects import REGISTER, described
 from app.web.origin import BadRequest
 
@@ -22,7 +22,7 @@ def configure(client: Any, body: dict[str, Any]) -> dict[str, Any]:
         raise BadRequest('send chunk_size and nothing else: {"chunk_size": 2048}')
     try:
         published = publish(client, body)
-    except NotUnderstood as error:
+    except Malformed as error:
         raise BadRequest(str(error)) from error
     return {"chunk_size": body["chunk_size"], "config_version": published.mzxid}
 
@@ -37,14 +37,14 @@ class _Course:
     """
 
     began: float = field(default_factory=time.monotonic)
-    answered: dict[int, tuple[float, Held]] = field(default_factory=dict)
+    answered: dict[int, tuple[float, Versioned]] = field(default_factory=dict)
     acknowledged: dict[int, float] = field(default_factory=dict)
 
     @property
     def ms(self) -> float:
         return round((time.monotonic() - self.began) * 1000, 1)
 
-    def hear(self, index: int, held: Held) -> None:
+    def hear(self, index: int, held: Versioned) -> None:
         self.answered[index] = (self.ms, held)
 
     def store(self, version: Version, index: int) -> None:
@@ -82,7 +82,7 @@ def quorum(client: Any, op: str, body: dict[str, Any]) -> tuple[dict[str, Any], 
     value = _value(body) if op == "write" else b""
     try:
         register.create()
-        held = register.read() if op == "read" else Held(register.write(value), value)
+        held = register.read() if op == "read" else Versioned(register.write(value), value)
     except Refused as error:
         return {**course.view(op), "ending": "refused", "error": str(error)}, UNAVAILABLE
     except InDoubt as error:

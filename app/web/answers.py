@@ -7,10 +7,10 @@ from typing import Any
 
 from flask import Response, jsonify, request
 
-from app import zk
-from app.errors import Aborted, InDoubt, LessonError, NotMaster, NotUnderstood, OtherPayload, TooLarge
+from app.errors import Aborted, IdConflict, InDoubt, LessonError, Malformed, NotMaster, TooLarge
 from app.jobs.job import Unusable
 from app.web.origin import BadRequest, check_origin
+from app.zookeeper import client as zk
 
 log = logging.getLogger(__name__)
 
@@ -18,8 +18,8 @@ log = logging.getLogger(__name__)
 _STATUS: tuple[tuple[type[LessonError], int], ...] = (
     (NotMaster, 403),
     (TooLarge, 413),
-    (OtherPayload, 422),
-    (NotUnderstood, 500),
+    (IdConflict, 422),
+    (Malformed, 500),
 )
 
 Answer = Response | tuple[Response, int]
@@ -37,7 +37,7 @@ def answering(view: Callable[..., Any]) -> Callable[..., Any]:
         except InDoubt as ending:
             asked = {"job_id": ending.ask_again} if isinstance(ending.ask_again, str) else {}
             return error(504, str(ending), **asked)
-        except zk.NO_ANSWER:
+        except zk.NO_REPLY:
             return error(503, "ZooKeeper doesn't answer at the moment: try again")
         except OSError as ending:
             return _disk(ending)

@@ -10,7 +10,7 @@ from typing import Any
 from app.errors import NotMaster
 from app.mapreduce.master import Master
 from app.mapreduce.runner import Progress
-from app.web.scene import Scene
+from app.web.page_state import Scene
 from app.web.stream import LOGS, PAGE, PLAIN, Stream, Wants
 from app.web.views import job_view
 from app.worker import Worker

@@ -17,8 +17,8 @@ from urllib.parse import urlsplit
 import eventlet
 from eventlet import tpool
 
-from app import zk
 from app.web.stream import Stream
+from app.zookeeper import client as zk
 
 log = logging.getLogger(__name__)
 

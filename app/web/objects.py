@@ -10,10 +10,10 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from app import paths, zk
-from app.consistency.quorum import Held, N, decode
-from app.errors import NotUnderstood
-from app.web.eye import STEP_S, Eye
+from app.consistency.quorum import N, Versioned, decode
+from app.errors import Malformed
+from app.web.paced_watcher import STEP_S, PacedWatcher
+from app.zookeeper import client as zk, paths
 
 REGISTER = "page_register"
 
@@ -32,7 +32,7 @@ class Objects:
     def __init__(self, client: Any, tell: Callable[[], None]) -> None:
         self._client = client
         self._tell = tell
-        self._eye = Eye(client, "the page's objects", self._look, _PAUSE_S)
+        self._eye = PacedWatcher(client, "the page's objects", self._look, _PAUSE_S)
         self._hosts: dict[int, str] = {}
         self._known: set[str] = set()
         self._followed: dict[
@@ -107,12 +107,12 @@ class Objects:
 def _replica(data: bytes) -> dict[str, Any]:
     try:
         held = decode(data)
-    except NotUnderstood as error:
+    except Malformed as error:
         return {"error": str(error)}
     return described(held)
 
 
-def described(held: Held) -> dict[str, Any]:
+def described(held: Versioned) -> dict[str, Any]:
     """What can be shown of what a replica holds."""
     text = held.value[: 4 * _MOST_LETTERS].decode(errors="replace")[:_MOST_LETTERS]
     return {

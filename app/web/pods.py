@@ -9,12 +9,12 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
-from app import paths, zk
 from app.cluster.nodes import told_by
-from app.consistency.epoch import NO_EPOCH, Epoch
+from app.consistency.engine.fencing import NO_EPOCH, Epoch
 from app.consistency.eventual import parse
-from app.errors import NotUnderstood
-from app.web.eye import STEP_S, Eye
+from app.errors import Malformed
+from app.web.paced_watcher import STEP_S, PacedWatcher
+from app.zookeeper import client as zk, paths
 
 _PAUSE_S = 0.04
 # Anybody who reaches ZooKeeper may write there: a page shows so many pods, and so much of each word.
@@ -32,7 +32,7 @@ class Pods:
     def __init__(self, client: Any, tell: Callable[[], None]) -> None:
         self._client = client
         self._tell = tell
-        self._eye = Eye(client, "the page's pods", self._look, _PAUSE_S)
+        self._eye = PacedWatcher(client, "the page's pods", self._look, _PAUSE_S)
         self._version: int | None = None  # of the configuration
         self._seen: dict[str, int] = {}  # pod -> the version that it had when we last looked
         self._lag_ms: dict[str, int] = {}  # pod -> of this version, if we saw it converge
@@ -103,13 +103,13 @@ def _configuration(found: tuple[bytes, Any] | None) -> dict[str, Any] | None:
             "chunk_size": parse(data)["chunk_size"],
             "error": None,
         }
-    except NotUnderstood as error:
+    except Malformed as error:
         return {"version": stat.mzxid, "at": stat.mtime, "chunk_size": None, "error": str(error)}
 
 
 def _epoch(found: tuple[bytes, Any] | None) -> dict[str, Any]:
     epoch = NO_EPOCH
-    with suppress(NotUnderstood):  # shown as no epoch; who relies on it complains in its log
+    with suppress(Malformed):  # shown as no epoch; who relies on it complains in its log
         epoch = Epoch.from_znode(found[0], found[1].version) if found else NO_EPOCH
     return {"number": epoch.number, "primary": epoch.primary, "backup": epoch.backup}
 

@@ -10,8 +10,8 @@ from eventlet import tpool
 from flask import Flask, Response, jsonify, request
 from werkzeug.exceptions import HTTPException
 
-from app import jobs, zk
-from app.consistency.transactions import job_id_for
+from app import jobs
+from app.consistency.engine.transactions import job_id_for
 from app.errors import NotMaster
 from app.mapreduce.master import Master
 from app.web import actions
@@ -23,6 +23,7 @@ from app.web.origin import body_of, careful
 from app.web.receiving import BadUpload, Received, receive
 from app.web.views import download_path, job_view
 from app.worker import Worker
+from app.zookeeper import client as zk
 
 _DOWNLOAD = re.compile(r"(?P<id>[0-9a-f-]{36})_final\.[a-z0-9]{1,5}")
 _PREVIEW = re.compile(r"(?P<id>[0-9a-f-]{36})_(?P<which>before|after)\.png")
@@ -75,7 +76,7 @@ class _Routes:
         life = self._worker.life
         try:
             leader = life.leader() if life else None
-        except zk.NO_ANSWER:
+        except zk.NO_REPLY:
             leader = None
         who = f"the master is {leader[0]}, at {leader[1]}" if leader else "at the moment nobody leads"
         raise NotMaster(f"{self._worker.name} is a worker: {who}")

@@ -13,9 +13,9 @@ from typing import Any
 
 import eventlet
 
-from app import paths, zk
-from app.consistency.epoch import Epoch
+from app.consistency.engine.fencing import Epoch
 from app.web.stream import PAGE, Stream
+from app.zookeeper import client as zk, paths
 
 log = logging.getLogger(__name__)
 
@@ -102,7 +102,7 @@ class Trail:
             asked = {name: client.exists_async(path) for name, path in named.items()}
             record = zk.wait(client.exists_async(paths.job(upload.job)), deadline)
             stats = {name: zk.wait(result, deadline) for name, result in asked.items()}
-        except zk.NO_ANSWER as error:
+        except zk.NO_REPLY as error:
             log.info("the trail of %s stays without the store's clock: %r", upload.job, error)
             return
         if record is not None:

@@ -9,12 +9,12 @@ disk is back, and both are read.
 
 import uuid
 
-from app import paths
 from app.checker.durability import durable
 from app.demo.pair import Pair
 from app.demo.participants import disk_folder
 from app.demo.stage import Stage
 from app.errors import Refused
+from app.zookeeper import paths
 from docs.exercises.scene import play
 
 # So long the disk stays out after the answer: whatever the backup still tries with it has failed by then.

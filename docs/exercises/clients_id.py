@@ -15,23 +15,23 @@ LATE_S = 0.3
 
 def one_version_two_values(five: Five) -> None:
     five.act("one client: a write in doubt, and its next one")
-    hosts = five.shelf.hosts
+    hosts = five.replica_set.hosts
     answers: list[int] = []
 
     def die_before_the_stores(index: int, held: object) -> None:
         answers.append(index)
-        if len(answers) == 2 * five.shelf.quorum.r:  # its second write
-            five.shelf.die(2, 3, 4, 5)
+        if len(answers) == 2 * five.replica_set.quorum.r:  # its second write
+            five.replica_set.die(2, 3, 4, 5)
 
     client = five.client("ada", on_answer=die_before_the_stores)
     five.write_everywhere(client)
     five.write_in_doubt(client, only=1)
-    five.shelf.only(2, 3, 4, 5)
+    five.replica_set.only(2, 3, 4, 5)
     client.write(newest := five.stage.unique("v"))
     five.stage.require(lambda: five.values()[1:] == [newest] * 4, "the four have it")
     client.close()
     five.stage.story.say(f"host 1 dies, the others return: {newest} is written, and acknowledged")
-    five.shelf.only(1, 2, 3)
+    five.replica_set.only(1, 2, 3)
     five.show()
     reader = five.client("bob", timeout_s=4 * PATIENCE_S)  # an answer takes a few ways there and back
     for first, late in ((1, (2, 3)), (2, (1,))):
@@ -41,7 +41,7 @@ def one_version_two_values(five: Five) -> None:
         for number in late:
             hosts[number - 1].heal()
         five.stage.story.say(f"replica {first} answers first: bob reads {found}")
-    five.shelf.up()
+    five.replica_set.up()
 
 
 if __name__ == "__main__":

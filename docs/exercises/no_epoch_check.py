@@ -10,15 +10,15 @@ asks node-1 for it, which has heard of nothing, and whose server still answers.
 import uuid
 from dataclasses import replace
 
-from app import paths, zk
 from app.checker.durability import durable
 from app.cluster.election import holder
 from app.cluster.member import Member
-from app.consistency.disk import Disk
+from app.consistency.engine.disk import Disk
 from app.consistency.primary_backup import Primary
 from app.demo.participants import Participant, disk_folder
 from app.demo.recording import NOT_A_RESULT, recorded_read
 from app.demo.stage import Stage
+from app.zookeeper import client as zk, paths
 from docs.exercises.scene import TwoSides, play
 
 # node-1's: it runs out well before its server notices, after three seconds, that it is alone.

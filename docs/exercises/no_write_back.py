@@ -16,14 +16,14 @@ def seen_and_gone(five: Five) -> None:
 
     def die_before_the_stores(index: int, held: object) -> None:
         answers.append(index)
-        if len(answers) == five.shelf.quorum.r:
-            five.shelf.die(2, 3, 4, 5)
+        if len(answers) == five.replica_set.quorum.r:
+            five.replica_set.die(2, 3, 4, 5)
 
     five.write_in_doubt(five.client("writer", on_answer=die_before_the_stores), only=1)
     five.read(five.client("ada"), "ada", 1, 2, 3)
     five.show()
     five.read(five.client("bob"), "bob", 3, 4, 5)
-    five.shelf.up()
+    five.replica_set.up()
 
 
 if __name__ == "__main__":

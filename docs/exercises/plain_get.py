@@ -8,10 +8,10 @@ from those, v2 is written, and Ada asks again. All five replicas are online, and
 
 from functools import partial
 
-from app import zk
 from app.demo.load import RegisterClient
 from app.demo.recording import NOT_A_RESULT
 from app.demo.stage import Stage
+from app.zookeeper import client as zk
 from docs.exercises.scene import Five, TwoSides, play
 
 
@@ -28,7 +28,7 @@ class FiveOnTwoSides(Five):
 def a_follower_that_lags(five: FiveOnTwoSides) -> None:
     five.act("a reader at a server that is cut off from the others")
     five.stage.require(lambda: bool(five.ada.connected), "ada is connected")
-    writer, reader = five.client("writer"), five.client("ada", [five.ada] * len(five.shelf.hosts))
+    writer, reader = five.client("writer"), five.client("ada", [five.ada] * len(five.replica_set.hosts))
     five.write_everywhere(writer)
     ask(five, reader)
     with five.sides.apart():

@@ -13,12 +13,12 @@ from typing import Any, NoReturn, TypeVar
 from app.checker.history import History
 from app.checker.linearizability import check_registers
 from app.checker.verdict import Verdict
+from app.consistency.engine.replicas import Replicas
 from app.consistency.quorum import Register
-from app.consistency.replicas import Replicas
+from app.demo.demo_run import Demo, leave, main_of
 from app.demo.load import RegisterClient
-from app.demo.performance import Demo, leave, main_of
+from app.demo.replica_set import ReplicaSet
 from app.demo.servers import Servers, ServerStatus
-from app.demo.shelf import Shelf
 from app.demo.stage import Stage
 from app.errors import BadSettingError, InDoubt
 
@@ -58,21 +58,21 @@ class Five:
 
     def __init__(self, stage: Stage) -> None:
         self.stage = stage
-        self.shelf = Shelf(stage)
-        self.shelf.bring()
+        self.replica_set = ReplicaSet(stage)
+        self.replica_set.bring()
         self.object_id = ""
 
     def act(self, title: str) -> None:
         """A new act has an object of its own."""
         self.stage.story.act(title)
         self.object_id = self.stage.unique("exercise")
-        self.shelf.up()
+        self.replica_set.up()
 
     def client(self, name: str, clients: list[Any] | None = None, **options: Any) -> RegisterClient:
         """A client; it reaches replica i through ``clients[i - 1]``, or else through host i's own link."""
-        replicas = Replicas(self.object_id, clients or self.shelf.clients)
+        replicas = Replicas(self.object_id, clients or self.replica_set.clients)
         patient = {"timeout_s": PATIENCE_S, "choose": self.stage.choose, **options}
-        register = Register(replicas, self.shelf.quorum, **patient)
+        register = Register(replicas, self.replica_set.quorum, **patient)
         self.stage.at_the_end(register.close)
         register.create()
         return RegisterClient(name, self.stage.key(self.object_id), register, self.stage.recorder)
@@ -81,7 +81,7 @@ class Five:
         """A write that all five replicas have when this returns."""
         value = self.stage.unique("v")
         client.write(value)
-        self.stage.require(lambda: self.values() == [value] * len(self.shelf.hosts), "all five have it")
+        self.stage.require(lambda: self.values() == [value] * len(self.replica_set.hosts), "all five have it")
         self.stage.story.say(f"{value} is written to all five replicas")
         return value
 
@@ -100,7 +100,7 @@ class Five:
 
     def read(self, client: RegisterClient, name: str, *numbers: int) -> object:
         """A read while only these hosts live."""
-        self.shelf.only(*numbers)
+        self.replica_set.only(*numbers)
         found = client.read()
         client.close()
         self.stage.story.say(f"{name} reads, from replicas {', '.join(map(str, numbers))}: {found}")
@@ -108,10 +108,10 @@ class Five:
 
     def values(self) -> list[str]:
         """What each replica holds, from the znodes themselves."""
-        return [value for _, _, value in self.shelf.holdings(self.object_id)]
+        return [value for _, _, value in self.replica_set.holdings(self.object_id)]
 
     def show(self) -> None:
-        self.stage.story.table(("replica", "version", "value"), self.shelf.holdings(self.object_id))
+        self.stage.story.table(("replica", "version", "value"), self.replica_set.holdings(self.object_id))
 
 
 class TwoSides:

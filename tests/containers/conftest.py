@@ -13,7 +13,7 @@ import docker
 import pytest
 from docker.models.networks import Network
 
-from app import paths
+from app.zookeeper import paths
 from lab import docker_engine
 from tests.client import PATIENCE_S, Client
 from tests.conftest import ROOT, znodes_below

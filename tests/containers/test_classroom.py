@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from app import paths
+from app.zookeeper import paths
 from tests.containers.conftest import Classroom, until
 from tests.worker.conftest import as_file, as_pixels, equalized, noise
 

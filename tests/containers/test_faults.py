@@ -9,8 +9,8 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 
-from app import paths
-from app.consistency.transactions import job_id_for
+from app.consistency.engine.transactions import job_id_for
+from app.zookeeper import paths
 from tests.containers.conftest import Classroom, until
 from tests.containers.pods import Pod
 from tests.worker.conftest import Picture, as_file, as_pixels, equalized, noise

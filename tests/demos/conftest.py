@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from app import paths, zk
 from app.demo.run import remove
 from app.demo.servers import Servers
+from app.zookeeper import client as zk, paths
+from lab.backends import print_to_stderr
 from lab.guard import GuardedDirectory
-from lab.ladder import print_to_stderr
 from lab.workers import Workers
 from tests.conftest import Ensemble
 from tests.demos.playing import ROOT, Played, play, roots, within

@@ -21,7 +21,7 @@ from typing import IO, Self
 
 import pytest
 
-from app import paths, zk
+from app.zookeeper import client as zk, paths
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPTS = {

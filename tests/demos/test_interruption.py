@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from app import paths, zk
 from app.demo import run as run_of_a_demo
+from app.zookeeper import client as zk, paths
 from tests.demos.conftest import SingleServer
 from tests.demos.playing import DEMOS, Played, Playing, play, roots, within
 

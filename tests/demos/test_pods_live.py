@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from app import paths, zk
+from app.zookeeper import client as zk, paths
 from tests.demos.conftest import Pods, SingleServer
 from tests.demos.playing import assert_one_line, play
 from tests.demos.test_options import KEYS, only_object

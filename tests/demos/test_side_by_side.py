@@ -2,8 +2,8 @@
 
 import pytest
 
-from app import paths, zk
 from app.demo.run import remove
+from app.zookeeper import client as zk, paths
 from tests.conftest import Ensemble, Place
 from tests.demos.playing import play_at_once, roots
 

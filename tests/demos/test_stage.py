@@ -38,7 +38,7 @@ def test_together_returns_the_results_in_the_order_of_the_actions(stage: Stage) 
         eventlet.sleep(0.05)
         return "late"
 
-    assert stage.together(late, lambda: "early") == ["late", "early"]
+    assert stage.run_all(late, lambda: "early") == ["late", "early"]
 
 
 def test_together_raises_only_when_all_have_ended_and_prints_nothing(
@@ -52,6 +52,6 @@ def test_together_raises_only_when_all_have_ended_and_prints_nothing(
         raise InDoubt(name)
 
     with pytest.raises(InDoubt, match="first"):
-        stage.together(lambda: fail("first", 0.01), lambda: fail("second", 0.1))
+        stage.run_all(lambda: fail("first", 0.01), lambda: fail("second", 0.1))
     assert ended == ["first", "second"]
     assert capfd.readouterr() == ("", "")

@@ -14,15 +14,15 @@ import pytest
 import demo_easy_eventual as easy
 import demo_hard_quorum as hard
 import demo_medium_primary_backup as medium
-from app import paths, zk
 from app.cluster.member import Member
 from app.consistency.backup import Backup
-from app.consistency.disk import Disk, sha256
-from app.consistency.epoch import Epoch
+from app.consistency.engine.disk import Disk, sha256
+from app.consistency.engine.fencing import Epoch
+from app.consistency.engine.replicas import ReplicaHost
+from app.consistency.engine.transactions import Ack, job_id_for
 from app.consistency.eventual import INITIAL, ConfigReplica
-from app.consistency.replicas import ReplicaHost
-from app.consistency.transactions import Ack, job_id_for
 from app.errors import Refused, TooFewReplicas
+from app.zookeeper import client as zk, paths
 from tests.conftest import Place, eventually
 from tests.demos.playing import DEMOS, ROOT, SCRIPTS
 

@@ -6,7 +6,7 @@ import pytest
 from kazoo.client import KazooClient
 from kazoo.handlers.eventlet import SequentialEventletHandler
 
-from app import zk
+from app.zookeeper import client as zk
 
 _ATTEMPTS = 10
 

@@ -14,15 +14,15 @@ from typing import Any
 
 import eventlet
 
-from app import paths, zk
 from app.cluster.member import Member
 from app.consistency.backup import Backup
-from app.consistency.disk import Disk
-from app.consistency.epoch import Epoch
+from app.consistency.engine.disk import Disk
+from app.consistency.engine.fencing import Epoch
+from app.consistency.engine.records import read_ack, read_outcome
+from app.consistency.engine.transactions import Ack, Digest, Outcome, job_id_for
 from app.consistency.primary_backup import Primary
-from app.consistency.records import read_ack, read_outcome
-from app.consistency.transactions import Ack, Digest, Outcome, job_id_for
-from app.faults import Link
+from app.zookeeper import client as zk, paths
+from app.zookeeper.link import Link
 from tests.conftest import Place, eventually
 
 # Long enough for a loaded machine where an ACK is to come, short where a test waits for it in vain.

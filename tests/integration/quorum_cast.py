@@ -8,13 +8,13 @@ from typing import Any
 
 import eventlet
 
-from app import paths, zk
 from app.checker.history import Recorder, Value
 from app.consistency.as_in_the_notes import NotesRegister
-from app.consistency.quorum import UNWRITTEN, Held, Quorum, Register, decode
-from app.consistency.replicas import Offline, ReplicaHost, Replicas, Silent
+from app.consistency.engine.replicas import NoReply, Offline, ReplicaHost, Replicas
+from app.consistency.quorum import UNWRITTEN, Quorum, Register, Versioned, decode
 from app.demo.recording import NOT_A_RESULT, recorded_read, recorded_write
-from app.faults import Link
+from app.zookeeper import client as zk, paths
+from app.zookeeper.link import Link
 from tests.conftest import Place, eventually
 
 ALL = (1, 2, 3, 4, 5)
@@ -42,7 +42,7 @@ class Staged(Replicas):
 
     def store(
         self, index: int, data: bytes, znode_version: int, deadline: zk.Deadline
-    ) -> int | Offline | Silent | None:
+    ) -> int | Offline | NoReply | None:
         self.before_store(index)
         result = super().store(index, data, znode_version, deadline)
         self.answered.append(index)
@@ -88,7 +88,7 @@ class Cast:
         found = {index: zk.get(self.director, paths.replica(OBJECT, index), deadline) for index in ALL}
         return {index: (node[0], node[1].mzxid) if node else None for index, node in found.items()}
 
-    def held(self) -> dict[int, Held]:
+    def held(self) -> dict[int, Versioned]:
         return {index: decode(node[0]) for index, node in self.znodes().items() if node}
 
     def values(self) -> list[bytes]:
@@ -168,7 +168,7 @@ def recorded(
     return write, read
 
 
-def shown(held: Held) -> Value:
+def shown(held: Versioned) -> Value:
     """As a history has it: null is "never written"."""
     return None if held == UNWRITTEN else held.value.decode()
 

@@ -14,7 +14,6 @@ import pytest
 from kazoo.exceptions import NodeExistsError, NoNodeError
 from kazoo.handlers.eventlet import TimeoutError as HandlerTimeout
 
-from app import paths, zk
 from app.checker.guarantees import converged, monotonic_reads
 from app.checker.history import Recorder
 from app.consistency import eventual
@@ -31,8 +30,9 @@ from app.consistency.eventual import (
 from app.demo.recording import NOT_A_RESULT, recorded_write
 from app.demo.run import remove
 from app.demo.servers import Servers
-from app.errors import InDoubt, NotUnderstood, Refused
-from app.faults import Link
+from app.errors import InDoubt, Malformed, Refused
+from app.zookeeper import client as zk, paths
+from app.zookeeper.link import Link
 from tests.conftest import SESSION_S, Place, eventually
 
 # A safety net that never comes, so that what is seen was brought by something else.
@@ -475,7 +475,7 @@ def test_publishing_returns_what_is_written_and_its_version(place: Place) -> Non
 def test_nothing_is_written_when_the_result_would_be_invalid_or_too_large(place: Place) -> None:
     client = place.client()
     before = publish(client, {"chunk_size": 5})
-    with pytest.raises(NotUnderstood):
+    with pytest.raises(Malformed):
         publish(client, {"chunk_size": -1})
     with pytest.raises(Refused):
         publish(client, {"x": "a" * 1_100_000})

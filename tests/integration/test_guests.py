@@ -14,19 +14,18 @@ import eventlet
 import pytest
 from kazoo.exceptions import NoNodeError
 
-from app import paths, zk
-from app.cluster import guest as guest_module
-from app.cluster import guests as guests_module
+from app.cluster import guest as guest_module, guests as guests_module
 from app.cluster.election import prepare
-from app.cluster.guest_words import Ask, Part
 from app.cluster.guests import Guests
-from app.consistency.disk import sha256
+from app.cluster.messages import Part, Request
+from app.consistency.engine.disk import sha256
 from app.consistency.eventual import INITIAL, publish
-from app.demo.casting import Cast
-from app.demo.mailbox import Mailbox
+from app.demo.pod_client import PodClient
+from app.demo.pod_selection import Cast
 from app.demo.pods import Pod
 from app.demo.run import Run
-from app.errors import BadSettingError, InDoubt, NoBackup, NotUnderstood, Refused
+from app.errors import BadSettingError, InDoubt, Malformed, NoBackup, Refused
+from app.zookeeper import client as zk, paths
 from tests.conftest import SESSION_S, Ensemble, Place, eventually
 
 STEP_S = 5.0
@@ -83,14 +82,14 @@ class Running:
     cast: Cast
 
     @property
-    def mailbox(self) -> Mailbox:
-        return self.cast.mailbox(self.inn.name)
+    def pod_client(self) -> PodClient:
+        return self.cast.pod_client(self.inn.name)
 
     def pod(self, part: Part, **heard: Any) -> Pod:
         """The worker, come and playing this part."""
         self.cast.open()
         pod = Pod(
-            self.mailbox,
+            self.pod_client,
             self.inn.hosts,
             self.run.chroot,
             part,
@@ -262,17 +261,24 @@ def test_one_guest_too_many_is_declined_with_a_reason(inn: Inn, monkeypatch: pyt
 def test_nonsense_in_the_mailbox_is_answered_and_does_no_harm(inn: Inn) -> None:
     with inn.run() as running:
         pod = running.pod(CONFIG)
-        life = running.mailbox.report.life if running.mailbox.report else ""
-        nonsense = (b"\xff", b"[]", b'{"life":"x","do":"rm"}', Ask(life="another", do="silent").to_bytes())
+        incarnation = running.pod_client.report.incarnation if running.pod_client.report else ""
+        nonsense = (
+            b"\xff",
+            b"[]",
+            b'{"incarnation":"x","do":"rm"}',
+            Request(incarnation="another", do="silent").to_bytes(),
+        )
         for number, data in enumerate(nonsense):
             path = paths.ask(inn.name, f"nonsense-{number}")
             zk.wait(running.client.create_async(path, data), zk.Deadline(STEP_S))
             answer = eventually(partial(answered, running.client, path))
-            assert answer["error"] in ("NotUnderstood", "InDoubt")
-        with pytest.raises(NotUnderstood):
-            Ask.from_bytes(json.dumps({"life": life, "do": "load", "digest": "../../etc"}).encode())
+            assert answer["error"] in ("Malformed", "InDoubt")
+        with pytest.raises(Malformed):
+            Request.from_bytes(
+                json.dumps({"incarnation": incarnation, "do": "load", "digest": "../../etc"}).encode()
+            )
         with pytest.raises(Refused, match="no part with a disk"):
-            running.mailbox.ask("load", job_id="job", digest="0" * 64)
+            running.pod_client.ask("load", job_id="job", digest="0" * 64)
         assert pod.roles[0].silent_s < 5
         pod.close()
 
@@ -284,13 +290,13 @@ def test_a_silent_pod_leaves_its_asker_in_doubt(inn: Inn) -> None:
         for thread in guest._threads:
             thread.kill()
         with pytest.raises(InDoubt, match="doesn't answer"):
-            running.mailbox.ask("silent", 1.0)
+            running.pod_client.ask("silent", 1.0)
         began = time.monotonic()
-        waiting = eventlet.spawn(in_doubt, lambda: running.mailbox.ask("silent", 30.0))
+        waiting = eventlet.spawn(in_doubt, lambda: running.pod_client.ask("silent", 30.0))
         eventlet.sleep(0.3)
         with suppress(NoNodeError):
             zk.wait(running.client.delete_async(paths.here(inn.name)), zk.Deadline(STEP_S))
-        eventually(lambda: running.mailbox.report is None, what="it is gone")
+        eventually(lambda: running.pod_client.report is None, what="it is gone")
         with pytest.raises(InDoubt):
             pod.cut()
         assert waiting.wait()
@@ -314,7 +320,7 @@ def test_a_worker_that_ends_takes_its_guests_along(inn: Inn) -> None:
         pod = running.pod(CONFIG)
         inn.guests.stop()
         assert ports() == 0
-        eventually(lambda: running.mailbox.report is None, what="the demo hears of it")
+        eventually(lambda: running.pod_client.report is None, what="the demo hears of it")
         with pytest.raises(InDoubt):
             pod.roles[0].silent_s  # noqa: B018 (asks)
 

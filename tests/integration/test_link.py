@@ -15,8 +15,8 @@ import pytest
 from eventlet import queue
 from eventlet.green import socket
 
-from app import zk
-from app.faults import Link
+from app.zookeeper import client as zk
+from app.zookeeper.link import Link
 from tests.conftest import SESSION_S, Place, eventually, nobody_listens
 
 # Long enough that bytes which are let through would have come, short enough to wait for.
@@ -440,7 +440,7 @@ def test_faults_by_the_hundred_under_load_confuse_no_green_thread_and_leak_nothi
 
     def work(number: int) -> None:
         while True:
-            with suppress(*zk.NO_ANSWER):
+            with suppress(*zk.NO_REPLY):
                 zk.wait(clients[number].get_async("/nodes"), zk.Deadline(0.5))
                 done[number] += 1
             eventlet.sleep(0)

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from app import paths, zk
 from app.errors import InDoubt
-from app.faults import Link
 from app.mapreduce.master import Master
 from app.mapreduce.records import Manifest
 from app.mapreduce.uploads import UploadDisk
 from app.mapreduce.volume import Volume
+from app.zookeeper import client as zk, paths
+from app.zookeeper.link import Link
 from tests.conftest import Place
 
 JOB_ID = "00000000-0000-4000-8000-000000000001"

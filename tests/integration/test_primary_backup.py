@@ -14,15 +14,16 @@ from typing import Any
 import eventlet
 import pytest
 
-from app import paths, zk
 from app.checker.durability import durable
 from app.checker.history import Recorder
-from app.consistency import primary_backup, records
+from app.consistency import primary_backup
 from app.consistency.backup import Backup
+from app.consistency.engine import records
+from app.consistency.engine.transactions import Ack, Digest, Outcome
 from app.consistency.primary_backup import Primary
-from app.consistency.transactions import Ack, Digest, Outcome
 from app.demo.servers import Servers
 from app.errors import Aborted, Fenced, InDoubt, NoBackup, Refused
+from app.zookeeper import client as zk, paths
 from tests.conftest import Place, eventually
 from tests.integration.expiry import expire
 from tests.integration.pair_cast import (
@@ -1074,27 +1075,27 @@ def test_only_old_settled_records_are_forgotten_and_never_an_undecided_one(
     a.disk.save(settled[1], b"payload")
     forget = partial(records.forget_old, a.client, primary.epoch)
     assert forget() == 0, "few"
-    monkeypatch.setattr("app.consistency.records.KEEP_LAST", 2)
-    monkeypatch.setattr("app.consistency.transactions.KEEP_LAST", 2)
+    monkeypatch.setattr("app.consistency.engine.records.KEEP_LAST", 2)
+    monkeypatch.setattr("app.consistency.engine.transactions.KEEP_LAST", 2)
     assert forget() == 0, "young"
-    monkeypatch.setattr("app.consistency.transactions.KEEP_S", 0.0)
+    monkeypatch.setattr("app.consistency.engine.transactions.KEEP_S", 0.0)
     cast.create(f"{paths.job(settled[0])}/map", b"a job's own")
     assert forget() == 3, "one of the four that are old holds a job's tasks yet"
     assert set(cast.jobs()) == {undecided, settled[0], *settled[4:]}
     assert a.has(settled[1], b"payload"), "the copies are the data"
     c = cast.side("c")
     cast.record(c, b)
-    monkeypatch.setattr("app.consistency.transactions.KEEP_LAST", 0)
-    with pytest.raises(zk.Rejected):
+    monkeypatch.setattr("app.consistency.engine.transactions.KEEP_LAST", 0)
+    with pytest.raises(zk.TransactionFailed):
         forget()
     assert len(cast.jobs()) == 4, "a deposed primary forgets nothing"
 
 
 def test_a_primary_forgets_now_and_then(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
     _, _, primary, _ = cast.pair()
-    monkeypatch.setattr("app.consistency.records.KEEP_LAST", 2)
-    monkeypatch.setattr("app.consistency.transactions.KEEP_LAST", 2)
-    monkeypatch.setattr("app.consistency.transactions.KEEP_S", 0.0)
+    monkeypatch.setattr("app.consistency.engine.records.KEEP_LAST", 2)
+    monkeypatch.setattr("app.consistency.engine.transactions.KEEP_LAST", 2)
+    monkeypatch.setattr("app.consistency.engine.transactions.KEEP_S", 0.0)
     monkeypatch.setattr(primary_backup, "_TIDY_EVERY", 5)
     for _ in range(5):
         primary.submit(new_id(), b"payload")

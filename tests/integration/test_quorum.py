@@ -7,16 +7,16 @@ from typing import Any
 import eventlet
 import pytest
 
-from app import paths, zk
 from app.checker.history import Recorder
 from app.checker.linearizability import check_register
 from app.checker.verdict import Verdict
 from app.consistency.as_in_the_notes import NotesRegister
-from app.consistency.quorum import UNWRITTEN, Held, Quorum, Register, Version, encode
-from app.consistency.replicas import Found, Offline, ReplicaHost, Replicas, Silent
+from app.consistency.engine.replicas import NoReply, Offline, ReplicaHost, Replicas, ZnodeValue
+from app.consistency.quorum import UNWRITTEN, Quorum, Register, Version, Versioned, encode
 from app.demo.recording import recorded_read, recorded_write
 from app.demo.servers import Servers
 from app.errors import InDoubt, Refused, TooFewReplicas
+from app.zookeeper import client as zk, paths
 from tests.conftest import Place, eventually
 from tests.integration.expiry import expire
 from tests.integration.quorum_cast import ALL, OBJECT, Asking, Cast, Load, Staged, recorded, shown
@@ -27,7 +27,7 @@ QUORUMS = list(combinations(ALL, 3))
 @pytest.fixture
 def cast(place: Place, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cast]:
     """Five replicas online, and the object created."""
-    monkeypatch.setattr("app.upkeep.RECHECK_S", 1000.0)  # no test leans on the safety net
+    monkeypatch.setattr("app.zookeeper.reconcile.RECHECK_S", 1000.0)  # no test leans on the safety net
     cast = Cast(place)
     cast.register().create()
     yield cast
@@ -96,7 +96,7 @@ def test_a_host_that_dies_takes_its_replica_offline_and_leaves_its_data_which_is
     cast.heal(5)
     cast.until_online(5)
     assert cast.held()[5].value == b"v1", "stale, until somebody writes to it"
-    assert cast.register(choose=Asking(5, 1, 2)).read() == Held(newer, b"v2")
+    assert cast.register(choose=Asking(5, 1, 2)).read() == Versioned(newer, b"v2")
     eventually(lambda: cast.held()[5].value == b"v2", what="the write-back")
 
 
@@ -116,7 +116,7 @@ def test_a_replica_does_not_store_while_its_host_is_dead(cast: Cast) -> None:
 def test_a_store_replaces_only_what_was_looked_at(cast: Cast) -> None:
     replicas = cast.replicas()
     found = replicas.read(1, zk.Deadline(5))
-    assert isinstance(found, Found)
+    assert isinstance(found, ZnodeValue)
     assert replicas.store(1, b"theirs", found.znode_version, zk.Deadline(5)) == found.znode_version + 1
     assert replicas.store(1, b"ours", found.znode_version, zk.Deadline(5)) is None
     assert cast.znodes()[1][0] == b"theirs"  # type: ignore[index]
@@ -129,7 +129,7 @@ def test_nothing_is_queued_for_a_replica_that_can_not_be_reached(cast: Cast) -> 
     with cast.without(1):
         assert isinstance(replicas.read(1, zk.Deadline(5)), Offline)
         assert isinstance(replicas.store(1, b"x", -1, zk.Deadline(0.2)), Offline)
-    assert isinstance(replicas.read(1, zk.Deadline(5)), Found)
+    assert isinstance(replicas.read(1, zk.Deadline(5)), ZnodeValue)
     assert cast.znodes() == before
 
 
@@ -139,7 +139,7 @@ def test_a_replica_whose_data_is_lost_is_offline_does_not_vote_and_is_never_made
     cast.director.delete_async(paths.replica(OBJECT, 2)).get(timeout=5)
     assert isinstance(cast.replicas().read(2, zk.Deadline(5)), Offline)
     assert isinstance(cast.replicas().store(2, b"x", -1, zk.Deadline(5)), Offline)
-    assert cast.register(choose=Asking(2, 1, 3)).read() == Held(version, b"v1")
+    assert cast.register(choose=Asking(2, 1, 3)).read() == Versioned(version, b"v1")
     register.write(b"v2")
     register.create()
     assert cast.register(choose=Asking(2, 4, 5)).read().value == b"v2"
@@ -160,7 +160,7 @@ def test_an_object_that_nobody_wrote_reads_as_unwritten(cast: Cast) -> None:
 @pytest.mark.usefixtures("exactly_those")
 def test_a_read_whose_quorum_is_partly_stale_writes_back_before_it_returns(cast: Cast) -> None:
     cast.register().write(b"v1")
-    newer = Held(Version(7, "unfinished"), b"v2")
+    newer = Versioned(Version(7, "unfinished"), b"v2")
     cast.director.set_async(paths.replica(OBJECT, 1), encode(newer)).get(timeout=5)
     assert cast.register(choose=Asking(1, 2, 3)).read() == newer
     assert list(cast.held().values()).count(newer) >= 3
@@ -201,7 +201,7 @@ def test_a_write_commits_although_two_hosts_die_between_its_first_and_its_third_
     version = cast.register(replicas, on_ack=two_die, timeout_s=5.0).write(b"v2")
     assert acks[0] == 1
     assert set(acks[1:]) == {2, 3}
-    assert cast.register(choose=Asking(3, 4, 5)).read() == Held(version, b"v2")
+    assert cast.register(choose=Asking(3, 4, 5)).read() == Versioned(version, b"v2")
 
 
 def test_with_fewer_than_w_hosts_alive_a_write_is_refused_and_nothing_is_written(cast: Cast) -> None:
@@ -216,7 +216,7 @@ def test_with_fewer_than_w_hosts_alive_a_write_is_refused_and_nothing_is_written
     assert every_read(cast) == {b"v1"}
 
 
-def in_doubt_at(cast: Cast, *reached: int, value: bytes = b"v2") -> Held:
+def in_doubt_at(cast: Cast, *reached: int, value: bytes = b"v2") -> Versioned:
     """A write whose other hosts die under it, after it has looked and before it stores; they return."""
     replicas = cast.replicas()
     replicas.before_store = lambda index: None if index in reached else cast.dies(index)
@@ -224,7 +224,7 @@ def in_doubt_at(cast: Cast, *reached: int, value: bytes = b"v2") -> Held:
         cast.register(replicas).write(value)
     cast.returns(*(index for index in ALL if index not in reached))
     assert doubt.value.holders == reached
-    assert isinstance(doubt.value.ask_again, Held)
+    assert isinstance(doubt.value.ask_again, Versioned)
     assert doubt.value.ask_again.value == value
     return doubt.value.ask_again
 
@@ -256,7 +256,7 @@ def test_rolling_forward_what_a_newer_write_has_replaced_changes_nothing(cast: C
     doubtful = in_doubt_at(cast, 2)
     newer = cast.register(choose=Asking(2, 3, 4)).write(b"v3")
     assert cast.register().roll_forward(doubtful) == doubtful.version
-    assert cast.register().read() == Held(newer, b"v3")
+    assert cast.register().read() == Versioned(newer, b"v3")
     assert every_read(cast) == {b"v3"}
 
 
@@ -272,10 +272,10 @@ def test_a_write_in_doubt_and_the_same_clients_next_one_never_share_a_version(ca
     replicas.before_store = lambda index: None
     doubtful, version = doubt.value.ask_again, register.write(b"v3")
     cast.returns(1)
-    assert isinstance(doubtful, Held)
+    assert isinstance(doubtful, Versioned)
     assert version.counter == doubtful.version.counter, "the nastiest case was not met"
     assert version != doubtful.version
-    assert every_read(cast) == {max(doubtful, Held(version, b"v3"), key=lambda held: held.version).value}
+    assert every_read(cast) == {max(doubtful, Versioned(version, b"v3"), key=lambda held: held.version).value}
 
 
 def test_a_store_that_happened_and_whose_answer_was_lost_counts_once_it_is_seen(cast: Cast) -> None:
@@ -338,7 +338,7 @@ def test_an_object_created_by_two_at_once_is_one_object(cast: Cast) -> None:
         creating.wait()
     version = registers[0].write(b"v1")
     registers[1].create()
-    assert registers[1].read() == Held(version, b"v1")
+    assert registers[1].read() == Versioned(version, b"v1")
 
 
 def test_what_begins_while_the_network_is_away_for_a_moment_waits_for_it(cast: Cast) -> None:
@@ -400,7 +400,7 @@ def test_a_host_whose_session_expired_serves_its_old_data_under_the_next_one(cas
     eventually(lambda: cast.owner(3) not in (None, before), what="another session")
     cast.until_online(3)
     assert cast.znodes()[3] == data
-    assert isinstance(cast.replicas().read(3, zk.Deadline(5)), Found)
+    assert isinstance(cast.replicas().read(3, zk.Deadline(5)), ZnodeValue)
 
 
 def test_a_host_that_comes_back_replaces_its_former_life_and_does_not_wait_for_its_end(
@@ -487,7 +487,7 @@ def test_a_replica_read_through_a_server_that_lags_is_new_where_a_plain_get_is_s
     cast.dies(1)  # its host's session may be the follower's; this one's is not:
     zk.wait(ahead.create_async(paths.host(1), b"elsewhere", ephemeral=True), zk.Deadline(5))
     old = cast.register().write(b"v1")
-    new = Held(Version(old.counter + 1, "new"), b"v2")
+    new = Versioned(Version(old.counter + 1, "new"), b"v2")
     path = paths.replica(OBJECT, 1)
     servers.partition(follower.index)
     zk.wait(ahead.set_async(path, encode(new)), zk.Deadline(5))
@@ -497,7 +497,7 @@ def test_a_replica_read_through_a_server_that_lags_is_new_where_a_plain_get_is_s
     eventlet.sleep(0)  # its requests are on their way
     servers.heal(follower.index)
     found = reading.wait()
-    assert isinstance(found, Silent) or found == Found(encode(new), found.znode_version)
+    assert isinstance(found, NoReply) or found == ZnodeValue(encode(new), found.znode_version)
 
 
 # --- the notes' rollback ---------------------------------------------------------------------------------
@@ -520,7 +520,7 @@ def a_story_with_a_rollback(cast: Cast, between: str, full: bool) -> Recorder:
     def read() -> None:
         def action() -> tuple[Any, None]:
             found = theirs.read()
-            return (shown(found) if isinstance(found, Held) else found[1].decode()), None
+            return (shown(found) if isinstance(found, Versioned) else found[1].decode()), None
 
         recorded_read(recorder, "somebody", OBJECT, action)
 

@@ -4,9 +4,9 @@ from typing import Any
 
 import eventlet
 
-from app import paths, zk
 from app.cluster.nodes import Nodes, described
 from app.cluster.slots import Slot
+from app.zookeeper import client as zk, paths
 from tests.conftest import Place, eventually
 
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from lab import docker_backend, docker_engine, java_install
+from lab.backends import print_to_stderr, start_ensemble
 from lab.ensemble import Ensemble, UnavailableError
-from lab.ladder import print_to_stderr, start_ensemble
 
 
 def until(condition: Callable[[], Any], seen: Callable[[], object], within_s: float = 30.0) -> Any:

@@ -21,8 +21,8 @@ from typing import Any
 from kazoo.client import KazooClient
 from kazoo.exceptions import BadVersionError, NodeExistsError, NoNodeError
 
-from app import paths
-from app.consistency.epoch import NO_EPOCH, Epoch
+from app.consistency.engine.fencing import NO_EPOCH, Epoch
+from app.zookeeper import paths
 
 POD = os.environ["POD_NAME"]
 ALONE = os.environ["MIN_NODES"] == "1"

@@ -11,7 +11,7 @@ import pytest
 
 TOP = Path(__file__).resolve().parent.parent.parent
 # `lab run` takes ZK_HOSTS where it is set, and else starts servers of its own.
-BENCH = [sys.executable, "-m", "lab", "run", "--", sys.executable, "-m", "lab.bench"]
+BENCH = [sys.executable, "-m", "lab", "run", "--", sys.executable, "-m", "proof.bench"]
 BUSY = 4
 ROWS = {
     "primary-backup: write to answer",

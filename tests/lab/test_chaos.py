@@ -62,7 +62,12 @@ def test_servers_that_are_somebody_elses_are_not_harmed() -> None:
     environ = {**os.environ, "ZK_HOSTS": "127.0.0.1:1"}
     environ.pop("LAB_CONTROL", None)
     done = subprocess.run(
-        [sys.executable, "-m", "lab.chaos"], cwd=ROOT, env=environ, capture_output=True, text=True, timeout=60
+        [sys.executable, "-m", "proof.chaos"],
+        cwd=ROOT,
+        env=environ,
+        capture_output=True,
+        text=True,
+        timeout=60,
     )
     assert done.returncode == 2
     assert "unset ZK_HOSTS" in done.stderr
@@ -97,7 +102,7 @@ def workers_of(parent: int) -> list[int]:
     children = {parent}
     for _ in range(3):
         children |= {int(pid) for pid, ppid, _ in rows if int(ppid) in children}
-    return [int(pid) for pid, _, args in rows if int(pid) in children and "lab.chaos.worker" in args]
+    return [int(pid) for pid, _, args in rows if int(pid) in children and "proof.chaos.worker" in args]
 
 
 def alive(pid: int) -> bool:

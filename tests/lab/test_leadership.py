@@ -7,11 +7,11 @@ from contextlib import contextmanager
 import pytest
 from kazoo.client import KazooClient
 
-from app import paths
-from app.consistency.epoch import Epoch
+from app.consistency.engine.fencing import Epoch
+from app.zookeeper import paths
 from lab import leadership
+from lab.backends import start_ensemble
 from lab.ensemble import Ensemble
-from lab.ladder import start_ensemble
 from lab.leadership import Leadership
 from tests.lab.conftest import until
 

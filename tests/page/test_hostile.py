@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import httpx
 import pytest
 
-from app import paths, zk
+from app.zookeeper import client as zk, paths
 from tests.page.conftest import Tab, photo
 from tests.worker.conftest import Cluster
 

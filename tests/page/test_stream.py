@@ -8,8 +8,8 @@ import eventlet
 import pytest
 
 from app.web import stream as module
-from app.web.cells import ranges
 from app.web.stream import LOGS, PAGE, PLAIN, Stream
+from app.web.task_grid import ranges
 
 PAGES = frozenset([PLAIN, PAGE])
 

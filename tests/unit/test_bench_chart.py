@@ -5,8 +5,8 @@ from xml.etree import ElementTree
 
 import pytest
 
-from lab.bench.chart import KINDS, as_svg, legend
-from lab.bench.drawing import Axis, around, number, ticks
+from proof.bench.chart import KINDS, as_svg, legend
+from proof.bench.drawing import Axis, around, number, ticks
 from tests.unit.test_bench_growth import report
 
 SVG = "{http://www.w3.org/2000/svg}"

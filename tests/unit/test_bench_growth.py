@@ -5,12 +5,12 @@ import math
 import pytest
 
 from app.checker.history import Operation
-from lab.bench.clients import all_at_it, p50_ms, per_s
-from lab.bench.growth import Growth, Point, Series, fitted, last_step
-from lab.bench.measuring import Figure, Row
-from lab.bench.options import SECTIONS, parsed
-from lab.bench.report import Report
-from lab.bench.watchers import PROCESSES, shares
+from proof.bench.clients import all_at_it, p50_ms, per_s
+from proof.bench.growth import Growth, Point, Series, fitted, last_step
+from proof.bench.measuring import Figure, Row
+from proof.bench.options import SECTIONS, parsed
+from proof.bench.report import Report
+from proof.bench.watchers import PROCESSES, shares
 
 LOADS = (3, 5, 9, 17, 33, 51)
 

@@ -3,13 +3,13 @@
 import pytest
 
 from app.errors import InDoubt
-from lab.bench import cluster
-from lab.bench.cluster import Cluster
-from lab.bench.effort import Effort
-from lab.bench.measuring import Figure, NotDone
-from lab.bench.replicas import SIZES
-from lab.bench.report import Report
-from lab.bench.run import Measured, _section
+from proof.bench import cluster
+from proof.bench.cluster import Cluster
+from proof.bench.effort import Effort
+from proof.bench.measuring import Figure, NotDone
+from proof.bench.replicas import SIZES
+from proof.bench.report import Report
+from proof.bench.run import Measured, _section
 
 
 class Busy(Cluster):

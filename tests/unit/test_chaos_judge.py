@@ -8,21 +8,21 @@ from pathlib import Path
 import pytest
 
 from app.checker.history import Action, History, Operation, Outcome, Value
-from lab.chaos.audit import (
+from proof.chaos.audit import (
     AckSeen,
     Ending,
-    Found,
     TaskSeen,
     Upload,
     Violation,
+    ZnodeValue,
     of_acks,
     of_histories,
-    of_leavings,
+    of_leftovers,
     of_tasks,
     of_uploads,
 )
-from lab.chaos.outcome import Report
-from lab.chaos.report import as_json, as_text, keep
+from proof.chaos.outcome import Report
+from proof.chaos.report import as_json, as_text, keep
 
 NOTHING = History()
 
@@ -31,7 +31,7 @@ def promises(violations: Iterable[Violation]) -> list[str]:
     return [violation.promise for violation in violations]
 
 
-def upload(ending: Ending, found: Found) -> Upload:
+def upload(ending: Ending, found: ZnodeValue) -> Upload:
     return Upload("0123456789", "equalize", ending, found)
 
 
@@ -39,7 +39,7 @@ def upload(ending: Ending, found: Found) -> Upload:
 
 
 @pytest.mark.parametrize("found", ["wrong", "failed", "unfinished", "absent"])
-def test_an_upload_that_was_answered_200_and_is_not_done_right_is_lost(found: Found) -> None:
+def test_an_upload_that_was_answered_200_and_is_not_done_right_is_lost(found: ZnodeValue) -> None:
     (violation,) = of_uploads([upload("stored", found)])
     assert violation.promise == "nothing acknowledged is lost"
     assert "equalize 01234567 was answered 200" in violation.sentence
@@ -47,7 +47,7 @@ def test_an_upload_that_was_answered_200_and_is_not_done_right_is_lost(found: Fo
 
 
 @pytest.mark.parametrize("found", ["right", "wrong", "failed", "unfinished"])
-def test_an_upload_that_was_refused_and_is_there_was_no_refusal(found: Found) -> None:
+def test_an_upload_that_was_refused_and_is_there_was_no_refusal(found: ZnodeValue) -> None:
     assert promises(of_uploads([upload("refused", found)])) == ["what is refused never happens"]
 
 
@@ -62,12 +62,12 @@ def test_a_run_in_which_nothing_was_done_shows_nothing() -> None:
 
 
 @pytest.mark.parametrize("found", ["right", "absent", "unfinished", "unknown"])
-def test_an_upload_in_doubt_may_have_happened_or_not(found: Found) -> None:
+def test_an_upload_in_doubt_may_have_happened_or_not(found: ZnodeValue) -> None:
     assert promises(of_uploads([upload("in doubt", found)])) == []
 
 
 @pytest.mark.parametrize("found", ["wrong", "failed"])
-def test_an_upload_in_doubt_that_happened_has_the_right_result(found: Found) -> None:
+def test_an_upload_in_doubt_that_happened_has_the_right_result(found: ZnodeValue) -> None:
     assert promises(of_uploads([upload("in doubt", found)])) == ["results are right"]
 
 
@@ -109,16 +109,16 @@ def test_an_acknowledged_payload_needs_two_disks(disks: int, broken: bool) -> No
     assert promises(of_acks([AckSeen("order-7", disks)])) == expected
 
 
-# --- leavings ---------------------------------------------------------------------------------------------
+# --- leftovers ---------------------------------------------------------------------------------------------
 
 
 def test_what_is_left_leaks_and_is_named() -> None:
-    (violation,) = of_leavings({"files": ["d", "b", "a", "c"], "jobs on the board": []})
+    (violation,) = of_leftovers({"files": ["d", "b", "a", "c"], "jobs on the board": []})
     assert violation == Violation("nothing leaks", "4 files: a, b, c, ...")
 
 
 def test_where_nothing_is_left_nothing_leaks() -> None:
-    assert promises(of_leavings({"files": [], "jobs on the board": []})) == []
+    assert promises(of_leftovers({"files": [], "jobs on the board": []})) == []
 
 
 # --- histories --------------------------------------------------------------------------------------------

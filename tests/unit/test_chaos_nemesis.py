@@ -8,13 +8,13 @@ import pytest
 
 from app.demo.servers import ServersError
 from app.errors import Refused
-from lab.chaos.nemesis import Nemesis
+from proof.chaos.nemesis import Nemesis
 
 
 def test_a_harm_is_counted_when_it_was_done_and_not_when_there_was_nobody_to_harm(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("lab.chaos.nemesis._REST_S", (0.0, 0.0))
+    monkeypatch.setattr("proof.chaos.nemesis._REST_S", (0.0, 0.0))
     nemesis = Nemesis.__new__(Nemesis)  # its lists are given below, and need no cluster
     nemesis.done = Counter()
     played: Counter[str] = Counter()

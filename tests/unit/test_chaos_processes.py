@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from lab.chaos.processes import MOST_DESCRIPTORS, hoards, strangers
 from lab.guard import GuardedDirectory
 from lab.workers import Worker
+from proof.chaos.processes import MOST_DESCRIPTORS, hoards, strangers
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only /proc tells of others' descriptors")
 

@@ -8,8 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from kazoo.exceptions import (
     BadVersionError,
     ConnectionClosedError,
@@ -21,9 +20,9 @@ from kazoo.exceptions import (
 from kazoo.handlers.eventlet import TimeoutError as HandlerTimeout
 from pydantic import JsonValue
 
-from app import zk
 from app.consistency.eventual import INITIAL, Copy, encoded, has_happened, merged, newer, parse, publish
-from app.errors import InDoubt, NotUnderstood, Refused
+from app.errors import InDoubt, Malformed, Refused
+from app.zookeeper import client as zk
 
 # Numbers that every JSON library keeps, and text that can be written down.
 WORDS = st.text(st.characters(codec="utf-8"), max_size=8)
@@ -66,21 +65,21 @@ OUT_OF_RANGE = ("0", "-1", "1000001", "true", "1.0", "1.5", '"1024"', "null", "[
 
 @pytest.mark.parametrize("data", MALFORMED.values(), ids=MALFORMED.keys())
 def test_what_is_no_json_object_is_not_understood(data: bytes) -> None:
-    with pytest.raises(NotUnderstood, match=r"^no valid configuration: [^\n]+$") as refused:
+    with pytest.raises(Malformed, match=r"^no valid configuration: [^\n]+$") as refused:
         parse(data)
     assert len(str(refused.value).splitlines()) == 1
 
 
 @pytest.mark.parametrize("size", OUT_OF_RANGE, ids=lambda size: size[:8])
 def test_a_chunk_size_that_is_no_whole_number_in_range_is_not_understood(size: str) -> None:
-    with pytest.raises(NotUnderstood):
+    with pytest.raises(Malformed):
         parse(f'{{"chunk_size": {size}}}'.encode())
 
 
 def test_the_reason_names_the_key() -> None:
-    with pytest.raises(NotUnderstood, match="chunk_size"):
+    with pytest.raises(Malformed, match="chunk_size"):
         parse(b'{"chunk_size": 0}')
-    with pytest.raises(NotUnderstood, match="chunk_size"):
+    with pytest.raises(Malformed, match="chunk_size"):
         parse(b"{}")
 
 
@@ -91,7 +90,7 @@ def test_the_ends_of_the_range_belong_to_it(size: int) -> None:
 
 @given(st.binary(max_size=60) | JSON.map(lambda value: json.dumps(value).encode()))
 def test_bytes_are_understood_or_refused_and_nothing_else(data: bytes) -> None:
-    with suppress(NotUnderstood):
+    with suppress(Malformed):
         size = parse(data)["chunk_size"]
         assert type(size) is int
         assert 1 <= size <= 1_000_000
@@ -113,7 +112,7 @@ def test_code_in_a_value_stays_text(tmp_path: Path) -> None:
     code = f"__import__('pathlib').Path({str(witness)!r}).touch()"
     assert parse(encoded({"chunk_size": 1, "x": code}))["x"] == code
     for data in (code.encode(), encoded({"chunk_size": 1, "x": code})):
-        with pytest.raises(NotUnderstood):
+        with pytest.raises(Malformed):
             parse(data + code.encode())
     assert not witness.exists()
 
@@ -147,7 +146,7 @@ def test_a_copy_never_goes_back_whatever_it_is_offered(zxids: list[int]) -> None
 
 @pytest.mark.parametrize("value", [{}, {"chunk_size": 0}, {"chunk_size": "1"}, {"chunk_size": True}])
 def test_an_invalid_configuration_is_never_encoded(value: dict[str, JsonValue]) -> None:
-    with pytest.raises(NotUnderstood):
+    with pytest.raises(Malformed):
         encoded(value)
 
 
@@ -155,7 +154,7 @@ def test_an_invalid_configuration_is_never_encoded(value: dict[str, JsonValue]) 
     "odd", [float("nan"), float("inf"), "\ud800", 10**5000], ids=["nan", "inf", "half", "huge"]
 )
 def test_what_could_not_be_read_back_is_never_encoded(odd: JsonValue) -> None:
-    with pytest.raises(NotUnderstood, match=r"^no valid configuration: [^\n]+$") as refused:
+    with pytest.raises(Malformed, match=r"^no valid configuration: [^\n]+$") as refused:
         encoded({"chunk_size": 1, "x": odd})
     assert len(str(refused.value).splitlines()) == 1
 

@@ -9,7 +9,7 @@ import pytest
 from eventlet.green import socket
 from kazoo.protocol.connection import ConnectionDropped
 
-from app.connection import Handler, client_of
+from app.zookeeper.connection import Handler, client_of
 
 
 def connection() -> Any:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from app.consistency.disk import Disk, sha256
+from app.consistency.engine.disk import Disk, sha256
 
 PAYLOADS = [b"", b"text", b"\xff\xfe\x00not UTF-8", os.urandom(1_000_000)]
 

@@ -6,7 +6,7 @@ from itertools import permutations, product
 import pytest
 
 from app.cluster.election import Line, Step, holder, in_line, next_step
-from app.consistency.epoch import NO_EPOCH, Epoch
+from app.consistency.engine.fencing import NO_EPOCH, Epoch
 
 SEATS = ("a~1~0000000001", "b~2~0000000002", "c~3~0000000003")
 GONE = "gone~0~0000000000"

@@ -10,18 +10,18 @@ import demo_easy_eventual as easy
 import demo_hard_quorum as hard
 from app import errors
 from app.checker.history import Fault, History, Operation, Recorder
-from app.cluster.guest_words import Answer, Ask, Entry, Leads, Part, Report
-from app.demo.casting import _by_number
+from app.cluster.messages import Entry, Part, PrimaryStatus, Reply, Report, Request
 from app.demo.nemesis import nemesis
 from app.demo.participants import Participant
-from app.errors import InDoubt, LessonError, NotUnderstood, Unreachable
+from app.demo.pod_selection import _by_number
+from app.errors import InDoubt, LessonError, Malformed, Unreachable
 
 ENDINGS = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, LessonError)]
 
 
 @pytest.mark.parametrize("kind", ENDINGS)
 def test_every_ending_crosses_as_the_same_type_with_its_message(kind: type[LessonError]) -> None:
-    crossed = Answer.from_bytes(Answer.of_error(kind("what went wrong")).to_bytes())
+    crossed = Reply.from_bytes(Reply.of_error(kind("what went wrong")).to_bytes())
     with pytest.raises(kind, match="what went wrong") as raised:
         crossed.checked("job-1")
     assert type(raised.value) is kind
@@ -32,18 +32,22 @@ def test_every_ending_crosses_as_the_same_type_with_its_message(kind: type[Lesso
 @pytest.mark.parametrize("name", ["SystemExit", "Sequence", "__builtins__", "nothing"])
 def test_an_ending_that_nobody_knows_is_in_doubt(name: str) -> None:
     with pytest.raises(InDoubt):
-        Answer(error=name, message="?").checked("job-1")
+        Reply(error=name, message="?").checked("job-1")
 
 
 def test_words_are_the_same_on_the_other_side() -> None:
     report = Report(
-        life="a", machine="m", number=3, leads=Leads(id=1, number=4, name="w"), log=(Entry(at_ns=5),)
+        incarnation="a",
+        machine="m",
+        number=3,
+        leads=PrimaryStatus(id=1, number=4, name="w"),
+        log=(Entry(at_ns=5),),
     )
     assert Report.from_bytes(report.to_bytes()) == report
-    ask = Ask(life="a", do="submit", job_id="job", payload=bytes(range(256)))
-    assert Ask.from_bytes(ask.to_bytes()) == ask
-    start = Ask(life="a", do="start", part=Part(kind="host", index=5))
-    assert Ask.from_bytes(start.to_bytes()) == start
+    ask = Request(incarnation="a", do="submit", job_id="job", payload=bytes(range(256)))
+    assert Request.from_bytes(ask.to_bytes()) == ask
+    start = Request(incarnation="a", do="start", part=Part(kind="host", index=5))
+    assert Request.from_bytes(start.to_bytes()) == start
 
 
 @pytest.mark.parametrize(
@@ -59,8 +63,8 @@ def test_words_are_the_same_on_the_other_side() -> None:
     ],
 )
 def test_an_ask_that_does_not_fit_is_not_understood(data: bytes) -> None:
-    with pytest.raises(NotUnderstood):
-        Ask.from_bytes(data)
+    with pytest.raises(Malformed):
+        Request.from_bytes(data)
 
 
 def test_workers_are_taken_in_the_order_of_their_numbers() -> None:

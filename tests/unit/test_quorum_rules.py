@@ -6,16 +6,15 @@ from dataclasses import dataclass, field
 
 import eventlet
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
-from app import zk
+from app.consistency.engine.replicas import NoReply, Offline, Replicas, ZnodeValue
 from app.consistency.quorum import (
     UNWRITTEN,
-    Held,
     Quorum,
     Register,
     Version,
+    Versioned,
     adopts,
     decode,
     encode,
@@ -24,11 +23,11 @@ from app.consistency.quorum import (
     newest,
     next_version,
 )
-from app.consistency.replicas import Found, Offline, Replicas, Silent
-from app.errors import BadSettingError, InDoubt, NotUnderstood, Refused, TooFewReplicas
+from app.errors import BadSettingError, InDoubt, Malformed, Refused, TooFewReplicas
+from app.zookeeper import client as zk
 
 versions = st.builds(Version, st.integers(0, 5), st.sampled_from(["", "a", "b", "c"]))
-helds = st.builds(Held, versions, st.binary(max_size=3))
+helds = st.builds(Versioned, versions, st.binary(max_size=3))
 answers_of_some = st.dictionaries(st.integers(1, 5), helds, min_size=1)
 
 
@@ -43,13 +42,13 @@ def strong_quorums(draw: st.DrawFn) -> Quorum:
 
 
 @given(st.lists(helds, min_size=1), st.text())
-def test_the_next_version_is_above_everything_seen(seen: list[Held], write_id: str) -> None:
+def test_the_next_version_is_above_everything_seen(seen: list[Versioned], write_id: str) -> None:
     assert all(next_version(seen, write_id) > held.version for held in seen)
 
 
 @given(st.lists(helds, min_size=1), st.lists(helds, min_size=1), st.lists(st.text(), min_size=2, unique=True))
 def test_two_writes_never_share_a_version_whatever_each_has_seen(
-    one: list[Held], other: list[Held], ids: list[str]
+    one: list[Versioned], other: list[Versioned], ids: list[str]
 ) -> None:
     assert next_version(one, ids[0]) != next_version(other, ids[1])
 
@@ -77,13 +76,15 @@ def test_a_replica_never_goes_backwards_and_the_order_of_offers_does_not_matter(
 
 
 @given(answers_of_some, versions)
-def test_holders_are_those_with_something_at_least_as_new(answers: dict[int, Held], version: Version) -> None:
+def test_holders_are_those_with_something_at_least_as_new(
+    answers: dict[int, Versioned], version: Version
+) -> None:
     assert holders(answers, version) == {i for i in answers if not answers[i].version < version}
 
 
 @given(answers_of_some, strong_quorums())
 def test_a_value_is_written_back_unless_w_replicas_are_known_to_hold_it(
-    answers: dict[int, Held], quorum: Quorum
+    answers: dict[int, Versioned], quorum: Quorum
 ) -> None:
     best = newest(answers.values())
     knowing = [held for held in answers.values() if held.version == best.version]
@@ -98,7 +99,7 @@ def test_any_read_quorum_meets_the_last_completed_write_however_stale_the_others
     replicas = dict.fromkeys(range(1, quorum.n + 1), UNWRITTEN)
     completed = UNWRITTEN.version
 
-    def any_read_quorum() -> list[Held]:
+    def any_read_quorum() -> list[Versioned]:
         chosen = st.lists(st.sampled_from(sorted(replicas)), min_size=quorum.r, unique=True)
         return [replicas[i] for i in data.draw(chosen)]
 
@@ -107,7 +108,7 @@ def test_any_read_quorum_meets_the_last_completed_write_however_stale_the_others
         assert version > completed
         for i in data.draw(st.sets(st.sampled_from(sorted(replicas)))):
             if adopts(replicas[i].version, version):
-                replicas[i] = Held(version, b"")
+                replicas[i] = Versioned(version, b"")
         if len(holders(replicas, version)) >= quorum.w:
             completed = max(completed, version)
         assert newest(any_read_quorum()).version >= completed
@@ -115,7 +116,7 @@ def test_any_read_quorum_meets_the_last_completed_write_however_stale_the_others
 
 def test_a_weak_quorum_can_miss_the_last_completed_write() -> None:
     quorum = Quorum(5, 2, 3, weak=True)
-    written = Held(Version(1, "a"), b"new")
+    written = Versioned(Version(1, "a"), b"new")
     replicas = {1: written, 2: written, 3: UNWRITTEN, 4: UNWRITTEN, 5: UNWRITTEN}
     assert len(holders(replicas, written.version)) == quorum.w
     assert newest(replicas[i] for i in (3, 4, 5)) == UNWRITTEN
@@ -150,8 +151,8 @@ def test_a_register_wants_as_many_replicas_as_its_quorum_counts() -> None:
 # --- bytes -----------------------------------------------------------------------------------------------
 
 
-@given(st.builds(Held, st.builds(Version, st.integers(0), st.text()), st.binary()))
-def test_what_is_encoded_is_decoded_whatever_its_bytes(held: Held) -> None:
+@given(st.builds(Versioned, st.builds(Version, st.integers(0), st.text()), st.binary()))
+def test_what_is_encoded_is_decoded_whatever_its_bytes(held: Versioned) -> None:
     assert decode(encode(held)) == held
 
 
@@ -159,7 +160,7 @@ def test_what_is_encoded_is_decoded_whatever_its_bytes(held: Held) -> None:
 def test_bytes_of_any_kind_are_understood_or_refused_with_a_reason(data: bytes) -> None:
     try:
         held = decode(data)
-    except NotUnderstood as error:
+    except Malformed as error:
         assert "a replica holds" in str(error)  # noqa: PT017 (either ending is right)
     else:
         assert data.endswith(b"\n" + held.value)
@@ -181,13 +182,13 @@ def test_bytes_of_any_kind_are_understood_or_refused_with_a_reason(data: bytes) 
     ],
 )
 def test_garbage_is_not_understood(data: bytes) -> None:
-    with pytest.raises(NotUnderstood):
+    with pytest.raises(Malformed):
         decode(data)
 
 
 # --- the register, over replicas that follow a script ----------------------------------------------------
 
-Store = Callable[[int], int | Offline | Silent | None]
+Store = Callable[[int], int | Offline | NoReply | None]
 
 
 @dataclass
@@ -195,10 +196,10 @@ class Script:
     """What the replicas do: ``stores`` answer to the first store of each, to the second, and so on; then,
     and for reads, a replica answers as it is."""
 
-    held: dict[int, Held]
+    held: dict[int, Versioned]
     stores: Sequence[Store] = ()
     dead: set[int] = field(default_factory=set)
-    sent: list[tuple[int, Held]] = field(default_factory=list)
+    sent: list[tuple[int, Versioned]] = field(default_factory=list)
 
 
 class Scripted(Replicas):
@@ -209,15 +210,15 @@ class Scripted(Replicas):
         self._script = script
         self._turns = dict.fromkeys(script.held, 0)
 
-    def read(self, index: int, deadline: zk.Deadline) -> Found | Offline | Silent:
+    def read(self, index: int, deadline: zk.Deadline) -> ZnodeValue | Offline | NoReply:
         eventlet.sleep(0)
         if index in self._script.dead:
             return Offline("its host is dead")
-        return Found(encode(self._script.held[index]), self._turns[index])
+        return ZnodeValue(encode(self._script.held[index]), self._turns[index])
 
     def store(
         self, index: int, data: bytes, znode_version: int, deadline: zk.Deadline
-    ) -> int | Offline | Silent | None:
+    ) -> int | Offline | NoReply | None:
         eventlet.sleep(0)
         self._script.sent.append((index, decode(data)))
         turn = self._turns[index]
@@ -239,11 +240,11 @@ class InThisOrder(random.Random):
         x.sort()
 
 
-V1 = Held(Version(1, "a"), b"v1")
-V2 = Held(Version(2, "b"), b"v2")
+V1 = Versioned(Version(1, "a"), b"v1")
+V2 = Versioned(Version(2, "b"), b"v2")
 
 
-def five(held: Held = V1) -> dict[int, Held]:
+def five(held: Versioned = V1) -> dict[int, Versioned]:
     return dict.fromkeys(range(1, 6), held)
 
 
@@ -260,9 +261,9 @@ def test_a_write_is_refused_if_every_store_was_provably_turned_away() -> None:
 def test_a_write_is_in_doubt_if_one_store_of_all_went_unanswered() -> None:
     script = Script(five())
 
-    def four_is_silent(index: int) -> Offline | Silent:
+    def four_is_silent(index: int) -> Offline | NoReply:
         script.dead.add(index)
-        return Silent() if index == 4 else Offline("its host is dead")
+        return NoReply() if index == 4 else Offline("its host is dead")
 
     script.stores = [four_is_silent]
     with pytest.raises(InDoubt) as doubt:
@@ -272,7 +273,7 @@ def test_a_write_is_in_doubt_if_one_store_of_all_went_unanswered() -> None:
 
 def test_a_store_that_went_unanswered_keeps_the_write_in_doubt_whatever_the_next_one_is_told() -> None:
     """The first may still be on its way: that the second was turned away says nothing of it."""
-    script = Script(five(), [lambda index: Silent()])
+    script = Script(five(), [lambda index: NoReply()])
 
     def turned_away(index: int) -> Offline:
         script.dead.add(index)
@@ -292,15 +293,15 @@ def test_a_roll_forward_that_reaches_nobody_leaves_the_write_in_doubt_and_never_
 
 
 def test_an_unanswered_store_is_sent_again_with_the_same_version_and_value() -> None:
-    script = Script(five(), [lambda index: Silent()])
+    script = Script(five(), [lambda index: NoReply()])
     version = register_over(script).write(b"v2")
-    assert {held for _, held in script.sent} == {Held(version, b"v2")}
+    assert {held for _, held in script.sent} == {Versioned(version, b"v2")}
     assert len(script.sent) > 5
 
 
 def test_a_store_that_lost_a_race_looks_again_and_leaves_the_newer_value_alone() -> None:
     script = Script(five())
-    theirs = Held(Version(9, "z"), b"theirs")
+    theirs = Versioned(Version(9, "z"), b"theirs")
 
     def overtaken(index: int) -> None:
         script.held[index] = theirs
@@ -339,8 +340,8 @@ def test_a_read_that_can_not_write_back_what_it_saw_does_not_return_it() -> None
 
 def test_a_replica_with_garbage_does_not_vote() -> None:
     class OneIsGarbage(Scripted):
-        def read(self, index: int, deadline: zk.Deadline) -> Found | Offline | Silent:
-            return Found(b"garbage", 0) if index == 1 else super().read(index, deadline)
+        def read(self, index: int, deadline: zk.Deadline) -> ZnodeValue | Offline | NoReply:
+            return ZnodeValue(b"garbage", 0) if index == 1 else super().read(index, deadline)
 
     replicas = OneIsGarbage(Script({**five(), 3: V2}))
     assert Register(replicas, Quorum(), choose=InThisOrder()).read() == V2
@@ -352,7 +353,7 @@ def test_a_replica_that_owes_an_answer_is_asked_last() -> None:
     asked: list[int] = []
 
     class OneIsStuck(Scripted):
-        def read(self, index: int, deadline: zk.Deadline) -> Found | Offline | Silent:
+        def read(self, index: int, deadline: zk.Deadline) -> ZnodeValue | Offline | NoReply:
             asked.append(index)
             while index == 1 and not deadline.passed:
                 eventlet.sleep(0.01)

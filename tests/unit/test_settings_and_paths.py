@@ -4,12 +4,11 @@ from contextlib import suppress
 from dataclasses import FrozenInstanceError
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
-from app import paths
 from app.errors import BadSettingError
 from app.settings import DEFAULT_ZK_HOSTS, Settings
+from app.zookeeper import paths
 
 BAD_HOSTS = (
     "localhost",

@@ -3,13 +3,11 @@
 import uuid
 
 import pytest
-from hypothesis import assume, given
-from hypothesis import strategies as st
+from hypothesis import assume, given, strategies as st
 
-from app import paths
-from app.consistency import transactions
-from app.consistency.epoch import NO_EPOCH, Epoch
-from app.consistency.transactions import (
+from app.consistency.engine import transactions
+from app.consistency.engine.fencing import NO_EPOCH, Epoch
+from app.consistency.engine.transactions import (
     KEEP_LAST,
     KEEP_S,
     Ack,
@@ -20,7 +18,8 @@ from app.consistency.transactions import (
     job_id_for,
     verdict,
 )
-from app.errors import NotUnderstood
+from app.errors import Malformed
+from app.zookeeper import paths
 
 names = st.sampled_from(["a", "b", "c"])
 numbers = st.integers(0, 4)
@@ -144,7 +143,7 @@ def is_uuid(text: str) -> bool:
 @given(st.binary() | st.text().map(str.encode))
 def test_what_is_no_record_is_refused_with_a_message(data: bytes) -> None:
     for record in (Ack, Outcome):
-        with pytest.raises(NotUnderstood, match=f"is no {record.__name__}"):
+        with pytest.raises(Malformed, match=f"is no {record.__name__}"):
             record.from_bytes(data)
 
 
@@ -153,14 +152,14 @@ def test_a_record_is_read_as_it_was_written(ack: Ack) -> None:
     assert Ack.from_bytes(ack.to_bytes()) == ack
     outcome = Outcome(decision="aborted", by=ack.author, epoch=ack.epoch, size=ack.size, sha256=ack.sha256)
     assert Outcome.from_bytes(outcome.to_bytes()) == outcome
-    with pytest.raises(NotUnderstood):
+    with pytest.raises(Malformed):
         Ack.from_bytes(outcome.to_bytes())
 
 
 @pytest.mark.parametrize("decision", ["Committed", "commit", "", "unknown"])
 def test_there_are_two_decisions(decision: str) -> None:
     data = Outcome(decision="aborted", by="a", epoch=1, size=0, sha256="").to_bytes()
-    with pytest.raises(NotUnderstood):
+    with pytest.raises(Malformed):
         Outcome.from_bytes(data.replace(b"aborted", decision.encode()))
 
 
@@ -190,5 +189,5 @@ def test_who_takes_over_has_no_backup_and_a_change_of_backup_keeps_the_primary(
 
 @given(st.binary() | st.text().map(str.encode))
 def test_what_is_no_epoch_is_refused_with_a_message(data: bytes) -> None:
-    with pytest.raises(NotUnderstood, match="is no epoch"):
+    with pytest.raises(Malformed, match="is no epoch"):
         Epoch.from_znode(data, 0)

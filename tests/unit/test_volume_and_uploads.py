@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from app.errors import NotToBeHad, TooLarge
+from app.errors import PayloadUnavailable, TooLarge
 from app.mapreduce import volume
 from app.mapreduce.records import Manifest
 from app.mapreduce.uploads import UploadDisk, whole
@@ -70,7 +70,7 @@ def test_a_manifest_is_not_kept_without_its_bytes(
     if there is not None:
         shared.upload(JOB, SHA256).write_bytes(there)
 
-    with pytest.raises(NotToBeHad):
+    with pytest.raises(PayloadUnavailable):
         disk.save(JOB, MANIFEST.to_bytes())
 
     assert disk.load(JOB, hashlib.sha256(MANIFEST.to_bytes()).hexdigest()) is None

@@ -16,10 +16,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from app import paths, zk
 from app.consistency.eventual import encoded, publish
+from app.zookeeper import client as zk, paths
+from lab.backends import print_to_stderr
 from lab.guard import GuardedDirectory
-from lab.ladder import print_to_stderr
 from lab.workers import Worker, Workers
 from tests.client import PATIENCE_S, Client
 from tests.conftest import Ensemble, znodes_below

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from app import paths, zk
 from app.settings import DEFAULT_MAX_UPLOAD_MIB
+from app.zookeeper import client as zk, paths
 from tests.worker.conftest import Cluster, as_file, as_pixels, equalized, noise
 
 

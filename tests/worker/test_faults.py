@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from app import paths, zk
-from app.consistency.disk import sha256
-from app.consistency.transactions import Outcome
+from app.consistency.engine.disk import sha256
+from app.consistency.engine.transactions import Outcome
 from app.demo.servers import Servers
 from app.settings import DEFAULT_SESSION_TIMEOUT_S
+from app.zookeeper import client as zk, paths
 from tests.client import PATIENCE_S
 from tests.worker.conftest import Cluster, Picture, as_file, as_pixels, equalized, noise
 

@@ -5,8 +5,7 @@ import json
 from itertools import count
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from app.checker.history import Fault, History, HistoryError, Operation, Recorder
 from app.checker.parsing import from_json, read_history

@@ -6,8 +6,7 @@ import string
 import time
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from app.checker.guarantees import GUARANTEES, Finding, Guarantee, judge_all
 from app.checker.history import Fault, History, HistoryError, Operation, Value

@@ -1,7 +1,6 @@
 """Every guarantee against its definition, on thousands of small histories."""
 
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from app.checker.guarantees import Guarantee, judge_all
 from app.checker.history import History, Operation

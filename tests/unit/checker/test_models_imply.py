@@ -1,7 +1,6 @@
 """Which guarantee implies which, on any history; that no arrow can be turned round is in the figures."""
 
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from app.checker.guarantees import Finding, Guarantee, judge_all
 from app.checker.history import History, Operation

@@ -8,9 +8,9 @@ from app.checker.guarantees import judge_all
 from app.checker.history import Recorder, Value, Version
 from app.demo.recording import recorded_write
 from app.errors import InDoubt
-from lab.matrix.orders import Orders
-from lab.matrix.row import Row
-from lab.matrix.schedule import CLIENTS
+from proof.matrix.orders import Orders
+from proof.matrix.row import Row
+from proof.matrix.schedule import CLIENTS
 
 ORDERS = Orders("quorum", "", "", "", "", 1)
 QUIET_S = 0.3

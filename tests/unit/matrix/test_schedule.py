@@ -2,7 +2,7 @@
 
 import pytest
 
-from lab.matrix.schedule import REPLICAS, STORM_AT_S, Deed, Schedule
+from proof.matrix.schedule import REPLICAS, STORM_AT_S, Deed, Schedule
 
 SEEDS = range(20)
 UNDONE_BY = {

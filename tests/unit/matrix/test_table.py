@@ -7,9 +7,9 @@ import pytest
 
 from app.checker.guarantees import GUARANTEES, Finding, Guarantee, judge_all
 from app.checker.history import Fault, History
-from lab.matrix import html, main, table
-from lab.matrix.mechanisms import EVERYTHING, MECHANISMS, Mechanism, named
-from lab.matrix.play import Measured
+from proof.matrix import html, main, table
+from proof.matrix.mechanisms import EVERYTHING, MECHANISMS, Mechanism, named
+from proof.matrix.play import Measured
 from tests.unit.checker.making import SECOND, read, write
 
 STALE = History.of(

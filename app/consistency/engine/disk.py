@@ -1,0 +1,148 @@
+"""A replica's own disk: a copy is there whole, or not at all, also after the power fails.
+
+Written as Pillai et al. (OSDI 2014) say it must be: temporary file, fsync, rename, fsync of the folder.
+All of it blocks; a caller with green threads runs it in ``tpool``.
+"""
+
+import hashlib
+import logging
+import os
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from eventlet import semaphore
+
+from app.zookeeper import paths
+
+log = logging.getLogger(__name__)
+
+_TEMPORARY = ".writing-"  # the dot tells it from a copy
+# Saving takes a moment; a temporary file that is older than this has no writer any more.
+_ABANDONED_AFTER_S = 60.0
+
+
+def sha256(payload: bytes) -> str:
+    return hashlib.sha256(payload).hexdigest()
+
+
+class KeyedLock:
+    """One green thread at a time for each transaction; different transactions don't wait for each other."""
+
+    def __init__(self) -> None:
+        self._taken: dict[str, tuple[Any, int]] = {}  # id -> (semaphore, how many hold it or wait for it)
+
+    @contextmanager
+    def of(self, job_id: str) -> Iterator[None]:
+        turn, others = self._taken.get(job_id, (semaphore.Semaphore(), 0))
+        self._taken[job_id] = (turn, others + 1)
+        try:
+            with turn:
+                yield
+        finally:
+            turn, users = self._taken.pop(job_id)
+            if users > 1:
+                self._taken[job_id] = (turn, users - 1)
+
+
+class Disk:
+    """Copies of payloads, each under its transaction's id and digest, so that none overwrites another.
+
+    Args:
+        folder: made if missing; one participant's alone.
+
+    Attributes:
+        turns: whoever saves a copy and may yet drop it, or relies on one that it finds, does so in turn. One
+            participant's former primary and present backup may be at it together.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.turns = KeyedLock()
+        _make(folder)
+        _clear_away(folder)
+        self._ids = {found.stem for found in folder.iterdir() if not found.name.startswith(".")}
+
+    def save(self, job_id: str, payload: bytes) -> bool:
+        """Keep a copy, synced when this returns. False if it was there already.
+
+        Raises OSError; or NotToBeHad, where a disk keeps more than the payload itself.
+        """
+        digest = sha256(payload)
+        target = self._path(job_id, digest)
+        if self.load(job_id, digest) is not None:
+            fsync(self.folder)  # who put it there may have died between rename and fsync
+            return False
+        with _temporary_file(self.folder) as (handle, temporary):
+            view = memoryview(payload)
+            while view:
+                view = view[os.write(handle, view) :]
+            os.fsync(handle)
+            os.rename(temporary, target)  # noqa: PTH104 (the four calls, in their order, by name)
+        fsync(self.folder)
+        self._ids.add(job_id)
+        return True
+
+    def load(self, job_id: str, digest: str) -> bytes | None:
+        """The copy, byte for byte, or None: not here, or lost, since it can't be read or has changed."""
+        try:
+            payload = self._path(job_id, digest).read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            log.error("the copy of %s can't be read: %s", job_id, error)
+            return None
+        return payload if sha256(payload) == digest else None
+
+    def discard(self, job_id: str, digest: str) -> None:
+        """Drop a copy: only on an explicit "aborted", or if its transaction was provably never published."""
+        with suppress(FileNotFoundError):
+            self._path(job_id, digest).unlink()
+            fsync(self.folder)
+
+    def may_hold(self, job_id: str) -> bool:
+        """Whether any copy was ever kept here under this id; asks no disk."""
+        return job_id in self._ids
+
+    def _path(self, job_id: str, digest: str) -> Path:
+        return self.folder / f"{paths.checked(job_id)}.{digest}"
+
+
+def _make(folder: Path) -> None:
+    """Make a folder and its parents, each synced into its parent: else it may be gone with all its copies."""
+    if not folder.is_dir():
+        _make(folder.parent)
+        folder.mkdir(exist_ok=True)
+        fsync(folder.parent)
+
+
+def _clear_away(folder: Path) -> None:
+    """Remove what writers left unfinished when they died, and nothing that another is writing now."""
+    for unfinished in folder.glob(f"{_TEMPORARY}*"):
+        with suppress(FileNotFoundError):
+            if time.time() - unfinished.stat().st_mtime > _ABANDONED_AFTER_S:
+                unfinished.unlink()
+
+
+def fsync(path: Path) -> None:
+    """Bring a file to the disk, or a folder's entries: a file's name is not synced with the file."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def _temporary_file(folder: Path) -> Iterator[tuple[int, str]]:
+    """An open file that is gone again if it was not renamed."""
+    handle, name = tempfile.mkstemp(prefix=_TEMPORARY, dir=folder)
+    try:
+        yield handle, name
+    finally:
+        os.close(handle)
+        with suppress(FileNotFoundError):
+            os.unlink(name)  # noqa: PTH108 (beside os.rename above)

@@ -1,0 +1,86 @@
+"""The epoch: the number that fences, with who leads and who backs up.
+
+``/epoch`` holds one configuration of the pair. Whoever changes it writes number + 1 in a transaction that
+also checks the writer's own seat in the election; whatever a primary decides is checked, in the same
+transaction, against the version of ``/epoch`` that it knows. So of two who both believe to lead, the store
+listens to one. (The viewstamp of Oki & Liskov, PODC 1988; the fencing token of Gray & Cheriton's leases,
+SOSP 1989.)
+"""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from app.errors import Malformed
+from app.zookeeper import paths
+
+
+class _Stored(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    number: int = Field(ge=0)
+    primary: str | None = None
+    primary_seat: str | None = None
+    backup: str | None = None
+    backup_seat: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Epoch:
+    """One configuration of the pair.
+
+    Attributes:
+        number: grows by one with every change; 0 before the first primary.
+        primary, backup: their names, or None where there is none.
+        primary_seat, backup_seat: the election znodes they hold; a restarted pod holds a new one.
+        znode_version: version of ``/epoch`` when this was read: what a transaction checks.
+    """
+
+    number: int
+    primary: str | None = None
+    primary_seat: str | None = None
+    backup: str | None = None
+    backup_seat: str | None = None
+    znode_version: int = 0
+
+    def led_by(self, name: str, seat: str) -> "Epoch":
+        """The next epoch, after ``name`` has taken over; it has no backup yet."""
+        return Epoch(self.number + 1, name, seat, None, None, self.znode_version + 1)
+
+    def backed_up_by(self, name: str | None, seat: str | None) -> "Epoch":
+        """The next epoch, with the same primary and another backup, or none."""
+        return replace(
+            self, number=self.number + 1, backup=name, backup_seat=seat, znode_version=self.znode_version + 1
+        )
+
+    def to_bytes(self) -> bytes:
+        return (
+            _Stored(
+                number=self.number,
+                primary=self.primary,
+                primary_seat=self.primary_seat,
+                backup=self.backup,
+                backup_seat=self.backup_seat,
+            )
+            .model_dump_json()
+            .encode()
+        )
+
+    @classmethod
+    def from_znode(cls, data: bytes, znode_version: int) -> "Epoch":
+        """Parse ``/epoch``. Raises NotUnderstood."""
+        try:
+            stored = _Stored.model_validate_json(data)
+        except ValidationError as error:
+            message = f"{paths.EPOCH} holds {data[:60]!r}, which is no epoch ({error.error_count()} faults)"
+            raise Malformed(message) from error
+        return cls(**stored.model_dump(), znode_version=znode_version)
+
+    def guard(self, transaction: Any) -> Any:
+        """Add to ``transaction`` (as its first operation) the check that this epoch is still in force."""
+        transaction.check(paths.EPOCH, self.znode_version)
+        return transaction
+
+
+NO_EPOCH = Epoch(0)

@@ -1,0 +1,265 @@
+"""A demo's run from start to end: options in, acts on the screen, a verdict and an exit status out."""
+
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn, Protocol, TextIO
+
+import eventlet
+
+from app.checker.history import History, Recorder
+from app.checker.verdict import Verdict, substance
+from app.cluster.election import prepare
+from app.demo.drawing import chapters_of, draw, writable
+from app.demo.folders import run_folder, sweep_folders
+from app.demo.live import LivePublication
+from app.demo.options import STANDARD_OUTPUT, Options, parse
+from app.demo.pod_selection import Cast, choose_pods
+from app.demo.recording import NOT_A_RESULT
+from app.demo.run import Run
+from app.demo.stage import LOST_AFTER_S, Stage, TooFewPods, first_line
+from app.demo.story import Story
+from app.demo.telling import INTERRUPTED, UNREACHABLE, USAGE, Interrupted, tell
+from app.errors import BadSettingError, Unreachable
+from app.settings import Settings
+from app.zookeeper import client as zk
+
+# How often the main thread looks at what signal handlers and listeners have noted; they can't wake it.
+_TICK_S = 0.05
+
+
+class ZooKeeperLost(Exception):
+    """Gone in the middle of a run, for too long. Not an ending of any one operation, so no act catches it."""
+
+
+class _Watched(Protocol):
+    """What runs in a green thread, and is watched over."""
+
+    ending: bool  # only cleaning up is left
+
+    @property
+    def silent_s(self) -> float:
+        """Seconds since ZooKeeper was lost."""
+
+    def run(self) -> int:
+        """Until the end; the exit status."""
+
+
+@dataclass(frozen=True, slots=True)
+class Demo:
+    """What a demo brings; the rest is the same for all three.
+
+    Attributes:
+        name: easy, medium or hard.
+        claim: one sentence for ``--help``.
+        guarantee: what the verdict is about, for ``--json``.
+        opening: brings the participants on stage.
+        play: performs the acts of one protocol ("notes" or "full") on a stage.
+        judge: decides the history of one protocol.
+        operations: size of the load if nobody says, so that a run stays under half a minute.
+        quorum: whether ``--n --w --r --weak`` apply.
+        live: whether ``--live`` does.
+        pods: how many pods take part, and how many of them must be left to go on.
+    """
+
+    name: str
+    program: str
+    claim: str
+    guarantee: str
+    opening: Callable[[Stage], None]
+    play: Callable[[Stage, str], None]
+    judge: Callable[[History], Verdict]
+    operations: int = 120
+    quorum: bool = False
+    live: bool = False
+    pods: Callable[[Options], tuple[int, int]] = lambda options: (5, 2)
+
+
+def main_of(demo: Demo, argv: Sequence[str] | None) -> int:
+    """Run a demo; returns its exit status. Only bad usage ends the process from within."""
+    options = parse(
+        argv,
+        program=demo.program,
+        claim=demo.claim,
+        operations=demo.operations,
+        quorum=demo.quorum,
+        live=demo.live,
+    )
+    # A cut link is the lesson, and kazoo reports each one; who wants to hear it sets LOGLEVEL.
+    logging.basicConfig(level=os.environ.get("LOGLEVEL", "CRITICAL").upper(), format="%(name)s: %(message)s")
+    try:
+        settings = Settings.from_environment(os.environ)
+        with writable(options.timeline), _history_file(options) as sink:
+            return _run(demo, options, settings, sink)
+    except BadSettingError as error:
+        print(f"{demo.program}: {error}", file=sys.stderr)  # noqa: T201 (before there is a story)
+        return USAGE
+
+
+def leave(status: int) -> NoReturn:
+    """End the process. At a usual exit kazoo would wait for green threads that no hub runs any more."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
+
+
+@contextmanager
+def _history_file(options: Options) -> Iterator[TextIO | None]:
+    if options.history is None:
+        yield None
+    elif options.history == STANDARD_OUTPUT:
+        yield sys.stdout
+    else:
+        try:
+            sink = options.history.open("w", encoding="utf-8")
+        except OSError as error:
+            message = f"--history: can't write {options.history}: {error.strerror}; choose another file"
+            raise BadSettingError(message) from error
+        with sink:
+            yield sink
+
+
+def _run(demo: Demo, options: Options, settings: Settings, sink: TextIO | None) -> int:
+    """Perform in a green thread, and watch over it: signals and a lost ZooKeeper end it, cleanly."""
+    out = sys.stderr if options.history == STANDARD_OUTPUT else sys.stdout
+    story = Story(out, silent=options.json, color=options.color, step=options.step)
+    performance: _Watched = DemoRun(demo, options, settings, story, sink)
+    if options.live is not None:
+        performance = LivePublication(demo.name, demo.program, options.live, options, settings, story)
+    signals: list[int] = []
+
+    def note(number: int, frame: object) -> None:
+        del frame
+        signals.append(number)
+        if len(signals) > 1:
+            os._exit(INTERRUPTED)  # asked twice: at once; the next run sweeps what is left
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    thread = eventlet.spawn(performance.run)
+    try:
+        while not thread.dead:
+            eventlet.sleep(_TICK_S)
+            if signals and not performance.ending:
+                performance.ending = True
+                thread.kill(Interrupted())
+            elif performance.silent_s > LOST_AFTER_S and not performance.ending:
+                performance.ending = True
+                thread.kill(
+                    ZooKeeperLost(f"ZooKeeper was lost and did not come back within {LOST_AFTER_S:g} s")
+                )
+        return int(thread.wait())
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+class DemoRun:
+    """The part that may be interrupted at any moment, and cleans up whatever happens."""
+
+    def __init__(
+        self, demo: Demo, options: Options, settings: Settings, story: Story, sink: TextIO | None
+    ) -> None:
+        self._demo = demo
+        self._options = options
+        self._settings = settings
+        self._story = story
+        self._sink = sink
+        self._run: Run | None = None
+        self._stage: Stage | None = None
+        self._verdicts: dict[str, Verdict] = {}
+        self._begun = False
+        self.ending = False
+
+    @property
+    def silent_s(self) -> float:
+        return self._run.silent_s if self._run is not None else 0.0
+
+    def run(self) -> int:
+        try:
+            with ExitStack() as closing:
+                try:
+                    verdict, notes, stage = self._perform(closing)
+                finally:
+                    self.ending = True  # from here on only cleaning up is left, which nobody interrupts
+        except Interrupted:
+            self._story.say("interrupted: everything that this run created is removed")
+            return INTERRUPTED
+        except BadSettingError as error:
+            print(f"{self._demo.program}: {error}", file=sys.stderr)  # noqa: T201 (there is no story yet)
+            return USAGE
+        except (ZooKeeperLost, TooFewPods) as error:
+            return self._tell(Verdict("in doubt", str(error)), None, None)
+        except Unreachable as error:
+            if not self._begun:
+                print(f"{self._demo.program}: {error}", file=sys.stderr)  # noqa: T201 (there is no story yet)
+                return UNREACHABLE
+            return self._tell(Verdict("in doubt", first_line(error)), None, None)
+        except NOT_A_RESULT as error:
+            return self._tell(
+                Verdict("in doubt", f"the run could not go on: {first_line(error)}"), None, None
+            )
+        return self._tell(verdict, notes, stage)
+
+    def _perform(self, closing: ExitStack) -> tuple[Verdict, Verdict | None, Stage]:
+        options, hosts = self._options, self._settings.zk_hosts
+        own = zk.connect(hosts, session_timeout_s=max(options.session_timeout_s, 10.0))
+        closing.callback(zk.disconnect, own)
+        needed, least = self._demo.pods(options)
+        pods = choose_pods(options, needed, own, os.environ)
+        run = Run(own, self._demo.name, pods)
+        closing.callback(run.close)
+        run.open()
+        self._run = run
+        sweep_folders()
+        folder = Path(closing.enter_context(run_folder()))
+        recorder = Recorder(self._sink)
+        closing.callback(recorder.close)
+        client = zk.connect(hosts, chroot=run.chroot, session_timeout_s=options.session_timeout_s)
+        closing.callback(zk.disconnect, client)
+        prepare(client, zk.Deadline(zk.CONNECT_DEADLINE_S))
+        cast = Cast(client, pods, least)
+        closing.callback(cast.close)
+        cast.open()
+        stage = Stage(options, self._story, recorder, run, client, hosts, folder, self._sink, cast)
+        self._stage = stage
+        closing.callback(stage.close)
+        self._begun = True
+        self._demo.opening(stage)
+        verdicts = self._verdicts
+        for protocol in options.shows:
+            stage.protocol = protocol
+            self._demo.play(stage, protocol)
+            if stage.history(protocol).operations:
+                verdicts[protocol] = self._judge(stage, protocol)
+        self._story.pause()
+        return verdicts[options.shows[-1]], verdicts.get("notes") if len(verdicts) > 1 else None, stage
+
+    def _judge(self, stage: Stage, protocol: str) -> Verdict:
+        history = stage.history(protocol)
+        return substance(history.operations, self._demo.judge(history))
+
+    def _tell(self, verdict: Verdict, notes: Verdict | None, stage: Stage | None) -> int:
+        judged = stage.history(self._options.shows[-1]) if stage else History()
+        names = [*(one.name for one in stage.participants), *stage.watched] if stage else []
+        self._draw(verdict)
+        return tell(
+            self._story,
+            self._options,
+            (self._demo.name, self._demo.guarantee),
+            (verdict, notes),
+            judged,
+            names,
+        )
+
+    def _draw(self, verdict: Verdict) -> None:
+        """The run's page, if it was asked for: of each protocol that was played, in their order."""
+        stage, file = self._stage, self._options.timeline
+        if file is None or stage is None:
+            return
+        chapters = chapters_of(stage, self._demo.guarantee, self._verdicts, verdict)
+        self._story.note(draw(file, self._demo.program, chapters))

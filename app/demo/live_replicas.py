@@ -1,0 +1,197 @@
+"""``demo_hard_quorum.py --watch``: a register on the live workers' own replicas, while a class deletes pods.
+
+Replica i is served by whichever worker holds the slot ``/hosts/<i>`` of the cluster at work: nobody is
+invited, nobody knows of it, and a pod that takes the place of a deleted one takes its slot as well. The
+object itself lives in this run's root, and goes with it.
+"""
+
+import logging
+import math
+from collections.abc import Mapping
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from typing import Any
+
+from eventlet import queue
+from kazoo.exceptions import NoNodeError
+
+from app.consistency.engine.replicas import Replicas
+from app.consistency.quorum import UNWRITTEN, Quorum, Register, Versioned, decode
+from app.demo.clients import Clients, RegisterLoad
+from app.demo.replica_set import shown
+from app.demo.stage import Stage
+from app.demo.telling import Interrupted
+from app.errors import BadSettingError, Malformed
+from app.zookeeper import client as zk, paths
+
+log = logging.getLogger(__name__)
+
+# A crowd at leisure: some three operations a second of each client at most, for as long as it takes.
+_THINK_S = (0.3, 0.9)
+_OPERATIONS = 1_000_000
+_LAST_OPERATIONS_S = 20.0
+# The table is drawn again at most this often, and looked at again at least every second.
+_FRAME_S = 0.2
+_GLANCE_S = 1.0
+_STEP_S = 5.0
+_HEADER = ("replica", "hosted by", "online", "version", "value")
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """One replica as it is now: its host's name and session (none: offline), what it holds (none: lost)."""
+
+    host: str | None
+    session: int | None
+    held: Versioned | None
+
+
+class Watch:
+    """One watch, from now until it has been long enough."""
+
+    def __init__(self, stage: Stage, object_id: str) -> None:
+        self._stage = stage
+        self._object_id = object_id
+        self._quorum = Quorum()
+        self._client = stage.outside()
+        self._changed: Any = queue.LightQueue()
+        self._before: dict[int, Shown] = {}
+
+    def perform(self, seconds: float) -> None:
+        """Load and look, until the time is over or Ctrl-C; then what was done is in the stage's history."""
+        story, options = self._stage.story, self._stage.options
+        self._create()
+        self._before = self._look()  # who goes from now on is missed
+        self._stage.watched += [replica.host for replica in self._before.values() if replica.host]
+        story.act(f"{options.clients} clients at leisure on the live workers' replicas: delete some pods")
+        until = "until Ctrl-C" if math.isinf(seconds) else f"for {seconds:g} s, or until Ctrl-C"
+        story.say(f"{until}; then everything that they saw is checked")
+        with closing(Clients(self._load())) as clients:
+            try:
+                self._follow(clients, seconds)
+            except Interrupted:
+                story.say("enough: the last operations end, then all are checked")
+            clients.enough()
+            self._stage.include(clients.history(_LAST_OPERATIONS_S))
+
+    def _create(self) -> None:
+        """The object, if enough live workers would serve it. Raises BadSettingError."""
+        served: list[str] = []
+        with suppress(NoNodeError):  # no worker has ever been here
+            served = zk.wait(self._client.get_children_async(paths.HOSTS), zk.Deadline(_STEP_S))
+        if len(served) < self._quorum.w:
+            message = (
+                f"--watch: of {self._quorum.n} replicas {len(served)} have a live host, and a write needs "
+                f"{self._quorum.w}: `make lab` starts five workers, `make deploy` a cluster"
+            )
+            raise BadSettingError(message)
+        replicas = Replicas(self._object_id, [self._client] * self._quorum.n, self._stage.chroot)
+        with closing(Register(replicas, self._quorum)) as register:
+            register.create()
+
+    def _load(self) -> RegisterLoad:
+        stage, q = self._stage, self._quorum
+        return RegisterLoad(
+            links=[stage.hosts] * q.n,
+            chroot="",
+            root=stage.chroot,
+            object_id=self._object_id,
+            key=stage.key(self._object_id),
+            protocol="full",
+            n=q.n,
+            w=q.w,
+            r=q.r,
+            operations=_OPERATIONS,
+            clients=stage.options.clients,
+            first=1,
+            seed=stage.options.seed,
+            session_timeout_s=stage.options.session_timeout_s,
+            think_s=_THINK_S,
+        )
+
+    def _follow(self, clients: Clients, seconds: float) -> None:
+        time_is_up = zk.Deadline(seconds)
+        with self._stage.story.moving_table(_HEADER) as draw:
+            while not time_is_up.passed:
+                try:
+                    now = self._look()
+                except zk.NO_REPLY as error:
+                    log.info("not seen: %r", error)
+                else:
+                    self._tell(now)
+                    draw(_rows(now), _score(clients))
+                self._wait(min(_GLANCE_S, time_is_up.left_s))
+
+    def _wait(self, seconds: float) -> None:
+        """Until something has changed; then a moment more, so that what changes together is seen together."""
+        try:
+            self._changed.get(timeout=max(seconds, 0.01))
+        except queue.Empty:
+            return
+        self._stage.rest(_FRAME_S)
+        while self._changed.qsize():
+            self._changed.get()
+
+    def _look(self) -> dict[int, Shown]:
+        """Every replica as it is now, all asked at once. Leaves watches. Raises one of zk.NO_ANSWER."""
+        deadline, client, changed = zk.Deadline(_STEP_S), self._client, self._changed.put
+        indices = range(1, self._quorum.n + 1)
+        for index in indices:
+            client.exists_async(paths.host(index), watch=changed)  # also for one that may come
+        hosts = zk.get_all(client, [paths.host(index) for index in indices], deadline)
+        replicas = [self._stage.chroot + paths.replica(self._object_id, index) for index in indices]
+        holdings = zk.get_all(client, replicas, deadline, changed)
+        return {
+            index: Shown(
+                host[0].decode(errors="replace") if host else None,
+                host[1].ephemeralOwner if host else None,
+                _held(found),
+            )
+            for index, host, found in zip(indices, hosts, holdings, strict=True)
+        }
+
+    def _tell(self, now: Mapping[int, Shown]) -> None:
+        """What has happened to the hosts since the last look: on the screen, and in the history."""
+        newest = max((seen.held.version.counter for seen in now.values() if seen.held), default=0)
+        story, record = self._stage.story, self._stage.recorder.fault
+        for index, seen in now.items():
+            before = self._before[index]
+            if seen.session == before.session:
+                continue
+            if before.host is not None:
+                record("gone", f"replica-{index}")
+                story.say(f"replica {index}: {before.host} is gone", "bold red")
+            if seen.host is not None:
+                behind = newest - seen.held.version.counter if seen.held else 0
+                stale = f", {behind} writes behind" if behind > 0 else ""
+                record("back", f"replica-{index}")
+                story.say(f"replica {index}: {seen.host} hosts it{stale}", "bold green")
+                self._stage.watched += [seen.host] if seen.host not in self._stage.watched else []
+        self._before = dict(now)
+
+
+def _held(found: tuple[bytes, Any] | None) -> Versioned | None:
+    if found is None:
+        return None
+    try:
+        return decode(found[0])
+    except Malformed:
+        return None
+
+
+def _rows(replicas: Mapping[int, Shown]) -> list[tuple[str, ...]]:
+    rows: list[tuple[str, ...]] = []
+    for index, seen in replicas.items():
+        held = seen.held or UNWRITTEN
+        version = "-" if held == UNWRITTEN else shown(held.version)
+        value = held.value.decode(errors="replace")
+        rows.append((str(index), seen.host or "-", "yes" if seen.host else "NO", version, value))
+    return rows
+
+
+def _score(clients: Clients) -> str:
+    endings = clients.endings()
+    return (
+        f"{endings['ok']} operations ok, {endings['refused']} refused, {endings['unknown']} unknown; "
+        "Ctrl-C: enough, and check"
+    )
