@@ -14,6 +14,7 @@ from typing import Any
 
 import eventlet
 from eventlet import event, queue, tpool
+from kazoo.client import KazooClient
 
 from app.cluster.election import prepare
 from app.cluster.guests import Guests
@@ -37,7 +38,6 @@ log = logging.getLogger(__name__)
 GIVE_UP_S = 30.0
 # How often it is looked at whether the connection has been away for too long.
 _TICK_S = 1.0
-_STEP_S = 5.0
 # An orderly end waits so long for uploads that are being received.
 _LAST_ORDERS_S = 1.0
 # What a job does is told to the others only if it lasts: most are over before anybody could look.
@@ -139,7 +139,7 @@ class Worker:
 class WorkerSession:
     """What lives with one client: ended as a whole, and begun anew."""
 
-    def __init__(self, worker: Worker, client: Any) -> None:
+    def __init__(self, worker: Worker, client: KazooClient) -> None:
         self._worker = worker
         self.client = client
         self.silence = zk.Silence(client)
@@ -306,7 +306,7 @@ class WorkerSession:
 
     def _is_over(self, job_id: str) -> bool:
         """Its payload has been used; or never will be: who was deposed before that was decided isn't told."""
-        deadline = zk.Deadline(_STEP_S)
+        deadline = zk.Deadline(zk.STEP_S)
         if is_used(self.client, job_id, deadline):
             return True
         outcome = read_outcome(self.client, job_id, deadline)

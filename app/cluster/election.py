@@ -24,6 +24,7 @@ from typing import Any
 
 import eventlet
 from eventlet import queue
+from kazoo.client import KazooClient
 from kazoo.exceptions import NodeExistsError, NoNodeError
 from kazoo.protocol.states import KazooState
 
@@ -35,7 +36,6 @@ log = logging.getLogger(__name__)
 
 # The safety net under the watches, and what one step with ZooKeeper may take.
 _RECHECK_S = 30.0
-_STEP_S = 3.0
 # After trouble that no watch tells the end of: a full disk, a record that can't be read.
 _TROUBLE_S = 3.0
 
@@ -130,7 +130,7 @@ class Roles:
 class Candidate:
     """Stands in line for as long as its session lives, and sits down again with the next one."""
 
-    def __init__(self, client: Any, name: str, roles: Roles) -> None:
+    def __init__(self, client: KazooClient, name: str, roles: Roles) -> None:
         self._client = client
         self._name = paths.checked(name)
         self._roles = roles
@@ -189,7 +189,7 @@ class Candidate:
 
     def _advance(self) -> bool:
         """Look, and do what has to be done. True if that changed the line, so that another look is due."""
-        deadline = zk.Deadline(_STEP_S)
+        deadline = zk.Deadline(zk.STEP_S)
         line = self._look(deadline)
         step = next_step(self._mine, line)
         if step is Step.SIT_DOWN:
@@ -209,7 +209,7 @@ class Candidate:
         elif step is Step.JOIN:
             self._roles.join(line.epoch)
             ready = self._client.set_async(f"{paths.ELECTION}/{self._mine}", str(line.epoch.number).encode())
-            zk.wait(ready, zk.Deadline(_STEP_S))  # from now on: copying may have taken its time
+            zk.wait(ready, zk.Deadline(zk.STEP_S))  # from now on: copying may have taken its time
             return False
         elif step is Step.BACK_UP:
             self._roles.back_up(line.epoch)
@@ -254,7 +254,7 @@ class Candidate:
         log.info("%s: epoch %d: primary %s, backup %s", self._name, new.number, new.primary, new.backup)
 
 
-def prepare(client: Any, deadline: zk.Deadline) -> None:
+def prepare(client: KazooClient, deadline: zk.Deadline) -> None:
     """Create the roots and ``/epoch`` where they are missing. Raises Unreachable or one of zk.NO_ANSWER."""
     zk.ensure(client, paths.ROOTS, deadline)
     with suppress(NodeExistsError):

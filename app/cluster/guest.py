@@ -14,6 +14,7 @@ from typing import Any
 
 import eventlet
 from eventlet import queue
+from kazoo.client import KazooClient
 from kazoo.exceptions import BadVersionError, NoNodeError
 
 from app.cluster.guest_role import Performance
@@ -26,7 +27,6 @@ log = logging.getLogger(__name__)
 
 # The safety net under the watches.
 _RECHECK_S = 30.0
-_STEP_S = 3.0
 # A demo that has lost its session owns its run again with the next heartbeat, ten seconds or so later.
 OWNERLESS_S = 20.0
 # An answer that can't be delivered for so long is not waited for any more.
@@ -51,7 +51,7 @@ class Guest:
 
     def __init__(
         self,
-        client: Any,
+        client: KazooClient,
         name: str,
         run_id: str,
         perform: Callable[[Callable[[], None]], Performance],
@@ -126,7 +126,7 @@ class Guest:
                 log.error("%s: %s", self._here, error)
             except zk.NO_REPLY as error:
                 log.info("%s: not reported yet: %r", self._here, error)
-                eventlet.sleep(zk.jittered(_STEP_S))
+                eventlet.sleep(zk.jittered(zk.STEP_S))
                 self._news.put(None)
 
     # -- serving --
@@ -151,7 +151,7 @@ class Guest:
 
     def _look(self) -> None:
         """Take what is new in the mailbox. Raises NoNodeError if there is none any more."""
-        deadline = zk.Deadline(_STEP_S)
+        deadline = zk.Deadline(zk.STEP_S)
         owner = self._client.exists_async(self._root + paths.OWNER, watch=self._wake.put)
         asked = self._client.get_children_async(self._root + paths.asks(self._name), watch=self._wake.put)
         waiting = set(zk.wait(asked, deadline))
@@ -167,7 +167,7 @@ class Guest:
     def _take(self, ask_id: str) -> None:
         path = f"{self._root}{paths.asks(self._name)}/{ask_id}"
         try:
-            found = zk.get(self._client, path, zk.Deadline(_STEP_S))
+            found = zk.get(self._client, path, zk.Deadline(zk.STEP_S))
         except zk.NO_REPLY as error:
             log.info("%s: %r; looking again", path, error)
             self._taken.discard(ask_id)
@@ -211,7 +211,7 @@ class Guest:
             self._wake.put(None)
 
 
-def decline(client: Any, name: str, run_id: str, why: str) -> None:
+def decline(client: KazooClient, name: str, run_id: str, why: str) -> None:
     """Say that this worker can't take part. Raises one of zk.NO_ANSWER, or NoNodeError: the run is over."""
     said = Report(incarnation="declined", machine=this_machine(), declined=why)
     put_ephemeral(client, paths.run(run_id) + paths.here(name), said.to_bytes())

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import eventlet
+from kazoo.client import KazooClient
 
 from app.zookeeper import client as zk
 from app.zookeeper.link import Link
@@ -42,7 +43,7 @@ class Actor:
         self._make_roles = roles
         self._burial: Any = None
         self._alive = False
-        self._client: Any = None
+        self._client: KazooClient = None
         self.roles: Sequence[Role] = []
 
     @property

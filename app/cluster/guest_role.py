@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from eventlet import semaphore, tpool
+from kazoo.client import KazooClient
 
 from app.cluster.guest_actor import Actor, Role
 from app.cluster.member import Member
@@ -29,7 +30,7 @@ LOG_AT_ONCE = 500
 class _ToldReplica(ConfigReplica):
     """A copy that also says when a value was turned down."""
 
-    def __init__(self, client: Any, name: str, changed: Callable[[], None], **options: Any) -> None:
+    def __init__(self, client: KazooClient, name: str, changed: Callable[[], None], **options: Any) -> None:
         super().__init__(client, name, **options)
         self._changed = changed
 
@@ -153,7 +154,7 @@ class Performance:
             raise
         self._actor = actor
 
-    def _roles(self, client: Any) -> list[Role]:
+    def _roles(self, client: KazooClient) -> list[Role]:
         part = self._part
         assert part is not None
         client.add_listener(lambda state: self._changed())

@@ -12,10 +12,10 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import eventlet
 from eventlet import tpool
+from kazoo.client import KazooClient
 from kazoo.exceptions import NoNodeError
 
 from app.cluster.guest import Guest, decline
@@ -29,7 +29,6 @@ log = logging.getLogger(__name__)
 # Demos that run at the same time on one cluster: a class of a dozen shares it in turns. Each guest is a
 # session, a link and a few green threads.
 MOST_GUESTS = 8
-_STEP_S = 3.0
 # All guests end at once; where ZooKeeper doesn't answer, each takes a few seconds.
 _END_S = 4.0
 _NOT_NOW: tuple[type[Exception], ...] = (*zk.NO_REPLY, Unreachable, OSError)
@@ -45,7 +44,7 @@ class Guests:
         folder: for the guests' disks, one folder for each run; gone with the run.
     """
 
-    def __init__(self, client: Any, name: str, hosts: str, folder: Path) -> None:
+    def __init__(self, client: KazooClient, name: str, hosts: str, folder: Path) -> None:
         self._client = client
         self._name = name
         self._hosts = hosts
@@ -68,7 +67,7 @@ class Guests:
             self._endings.waitall()
 
     def _look(self) -> None:
-        deadline = zk.Deadline(_STEP_S)
+        deadline = zk.Deadline(zk.STEP_S)
         zk.ensure(self._client, (paths.DEMOS,), deadline)
         found = zk.wait(self._client.get_children_async(paths.DEMOS, watch=self._reconciler.wake), deadline)
         runs = set(paths.usable(found))

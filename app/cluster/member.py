@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from eventlet import event
+from kazoo.client import KazooClient
 
 from app.cluster.election import Candidate, Roles
 from app.consistency.backup import Backup
@@ -30,7 +31,7 @@ class Member:
 
     def __init__(
         self,
-        client: Any,
+        client: KazooClient,
         name: str,
         disk: Disk,
         *,

@@ -9,12 +9,11 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
+from kazoo.client import KazooClient
 from kazoo.exceptions import NoNodeError
 
 from app.zookeeper import client as zk, paths
 from app.zookeeper.reconcile import Reconciler
-
-_STEP_S = 3.0
 
 
 class Nodes:
@@ -28,7 +27,7 @@ class Nodes:
         live: the names of all who are there, as far as we have heard.
     """
 
-    def __init__(self, client: Any, on_change: Callable[[], None]) -> None:
+    def __init__(self, client: KazooClient, on_change: Callable[[], None]) -> None:
         self._client = client
         self._on_change = on_change
         self._reconciler = Reconciler(client, "membership", self._look)
@@ -42,15 +41,15 @@ class Nodes:
 
     def _look(self) -> None:
         asked = self._client.get_children_async(paths.NODES, watch=self._reconciler.wake)
-        live = frozenset(zk.wait(asked, zk.Deadline(_STEP_S)))
+        live = frozenset(zk.wait(asked, zk.Deadline(zk.STEP_S)))
         if live != self.live:
             self.live = live
             self._on_change()
 
 
-def described(client: Any) -> dict[str, dict[str, Any]]:
+def described(client: KazooClient) -> dict[str, dict[str, Any]]:
     """What every node says of itself now. Raises one of zk.NO_ANSWER."""
-    deadline = zk.Deadline(_STEP_S)
+    deadline = zk.Deadline(zk.STEP_S)
     names = zk.wait(client.get_children_async(paths.NODES), deadline)
     asked = [(name, client.get_async(f"{paths.NODES}/{name}")) for name in sorted(names)]
     found = [(name, told_by(_data(result, deadline))) for name, result in asked]

@@ -8,8 +8,8 @@ as on a disk that the next host of slot i mounts: stale, perhaps, and never empt
 import logging
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
 
+from kazoo.client import KazooClient
 from kazoo.exceptions import BadVersionError, NodeExistsError, NoNodeError
 
 from app.consistency.quorum import N
@@ -17,8 +17,6 @@ from app.zookeeper import client as zk, paths
 from app.zookeeper.reconcile import Reconciler
 
 log = logging.getLogger(__name__)
-
-_STEP_S = 2.0
 
 
 class Slot:
@@ -33,7 +31,7 @@ class Slot:
         number: the slot that it holds (1..N), None while it has none.
     """
 
-    def __init__(self, client: Any, name: str, on_change: Callable[[], None]) -> None:
+    def __init__(self, client: KazooClient, name: str, on_change: Callable[[], None]) -> None:
         self._client = client
         self._name = name.encode()
         self._on_change = on_change
@@ -48,7 +46,7 @@ class Slot:
         self._reconciler.stop()
 
     def _have_one(self) -> None:
-        deadline = zk.Deadline(_STEP_S)
+        deadline = zk.Deadline(zk.STEP_S)
         asked = self._client.get_children_async(paths.HOSTS, watch=self._reconciler.wake)
         taken = {int(child) for child in zk.wait(asked, deadline) if child.isdecimal()}
         before, self.number = self.number, self._mine(taken, deadline)

@@ -15,6 +15,7 @@ from typing import Any
 
 import eventlet
 from eventlet import queue
+from kazoo.client import KazooClient
 from kazoo.exceptions import NodeExistsError, NoNodeError
 from kazoo.protocol.states import KazooState
 from pydantic import JsonValue
@@ -27,8 +28,6 @@ from app.zookeeper import client as zk, paths
 
 log = logging.getLogger(__name__)
 
-_STEP_S = 2.0
-
 
 # --- eventual: a blind publisher --------------------------------------------------------------------------
 
@@ -36,12 +35,12 @@ _STEP_S = 2.0
 class BlindPublisher:
     """Reads the configuration, changes its own copy, and sets the znode whatever has happened since."""
 
-    def __init__(self, client: Any) -> None:
+    def __init__(self, client: KazooClient) -> None:
         self._client = client
         self._copy: dict[str, JsonValue] = {}
 
     def read(self) -> None:
-        data, _ = zk.wait(self._client.get_async(paths.CONFIG), zk.Deadline(_STEP_S))
+        data, _ = zk.wait(self._client.get_async(paths.CONFIG), zk.Deadline(zk.STEP_S))
         self._copy = eventual.parse(data)
 
     def push(self, change: Mapping[str, JsonValue]) -> int:
@@ -49,9 +48,9 @@ class BlindPublisher:
         return overwrite(self._client, eventual.encoded({**self._copy, **change}))
 
 
-def overwrite(client: Any, data: bytes) -> int:
+def overwrite(client: KazooClient, data: bytes) -> int:
     """Set the configuration znode to these bytes, whatever is there; returns the zxid of the write."""
-    deadline = zk.Deadline(_STEP_S)
+    deadline = zk.Deadline(zk.STEP_S)
     zk.ensure(client, (paths.CONFIG,), deadline)
     mzxid: int = zk.wait(client.set_async(paths.CONFIG, data), deadline).mzxid
     return mzxid
@@ -63,7 +62,7 @@ def overwrite(client: Any, data: bytes) -> int:
 class NotesPrimary:
     """Publishes, waits for any ACK, and on a timeout says "aborted" without having decided anything."""
 
-    def __init__(self, client: Any, *, ack_timeout_s: float) -> None:
+    def __init__(self, client: KazooClient, *, ack_timeout_s: float) -> None:
         self._client = client
         self._ack_timeout_s = ack_timeout_s
 
@@ -86,7 +85,7 @@ class NotesPrimary:
 class NotesBackup:
     """Acknowledges whatever it finds, old or new, without writing it to any disk."""
 
-    def __init__(self, client: Any, name: str) -> None:
+    def __init__(self, client: KazooClient, name: str) -> None:
         self._client = client
         self._name = name
         self._inbox: Any = queue.LightQueue()
@@ -112,7 +111,7 @@ class NotesBackup:
         while True:
             self._inbox.get()
             try:
-                deadline = zk.Deadline(_STEP_S)
+                deadline = zk.Deadline(zk.STEP_S)
                 asked = self._client.get_children_async(paths.JOBS, watch=self._inbox.put)
                 for job_id in zk.wait(asked, deadline):
                     if job_id not in self.acknowledged:
@@ -140,7 +139,7 @@ class NotesRegister:
     writes then show equal versions with different values, and the first one asked wins.
     """
 
-    def __init__(self, replicas: Replicas, quorum: Quorum, *, timeout_s: float = _STEP_S) -> None:
+    def __init__(self, replicas: Replicas, quorum: Quorum, *, timeout_s: float = 2.0) -> None:
         self._replicas = replicas
         self._quorum = quorum
         self._timeout_s = timeout_s

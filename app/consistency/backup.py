@@ -10,12 +10,13 @@ from typing import Any
 
 import eventlet
 from eventlet import queue, tpool
+from kazoo.client import KazooClient
 from kazoo.exceptions import NodeExistsError, NoNodeError
 from kazoo.protocol.states import KazooState
 
 from app.consistency.engine.disk import Disk
 from app.consistency.engine.fencing import Epoch
-from app.consistency.engine.records import STEP_S, OnStep, is_used, quiet, read_ack, read_outcome
+from app.consistency.engine.records import OnStep, is_used, quiet, read_ack, read_outcome
 from app.consistency.engine.transactions import Ack, Digest
 from app.errors import Malformed, PayloadUnavailable
 from app.zookeeper import client as zk, paths
@@ -32,7 +33,9 @@ class Backup:
     Args: as for :class:`~app.consistency.primary_backup.Primary`; ``name`` is what it signs its ACKs with.
     """
 
-    def __init__(self, client: Any, disk: Disk, epoch: Epoch, name: str, *, on_step: OnStep = quiet) -> None:
+    def __init__(
+        self, client: KazooClient, disk: Disk, epoch: Epoch, name: str, *, on_step: OnStep = quiet
+    ) -> None:
         self._client = client
         self._disk = disk
         self.epoch = epoch
@@ -73,12 +76,12 @@ class Backup:
             NotToBeHad: something is missing, so this isn't complete.
             Exception: one of zk.NO_ANSWER.
         """
-        deadline = zk.Deadline(STEP_S)
+        deadline = zk.Deadline(zk.STEP_S)
         zk.wait(self._client.sync_async(paths.JOBS), deadline)
         for job_id in paths.usable(zk.wait(self._client.get_children_async(paths.JOBS), deadline)):
             try:
                 with self._disk.turns.of(job_id):
-                    self._keep(job_id, zk.Deadline(STEP_S))
+                    self._keep(job_id, zk.Deadline(zk.STEP_S))
             except Malformed as error:
                 log.error("%s: %s left alone: %s", self._name, job_id, error)
 
@@ -96,7 +99,7 @@ class Backup:
                 if event is not None and event.path and event.path != paths.JOBS:
                     self._copiers.spawn_n(self._copy, event.path.split("/")[2])
                 else:
-                    deadline = zk.Deadline(STEP_S)
+                    deadline = zk.Deadline(zk.STEP_S)
                     asked = self._client.get_children_async(paths.JOBS, watch=self._inbox.put)
                     self.replicate(zk.wait(asked, deadline))
             except zk.NO_REPLY as error:
@@ -113,7 +116,7 @@ class Backup:
         try:
             # In turn, or "aborted" could be overtaken by the copy that it is to drop.
             with self._disk.turns.of(job_id):
-                self._keep(job_id, zk.Deadline(STEP_S), acknowledge=True)
+                self._keep(job_id, zk.Deadline(zk.STEP_S), acknowledge=True)
         except zk.NO_REPLY as error:
             log.info("%s: %s not copied yet: %r", self._name, job_id, error)
             self._seen.discard(job_id)

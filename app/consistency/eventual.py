@@ -25,6 +25,7 @@ from typing import Any
 
 import eventlet
 from eventlet import queue
+from kazoo.client import KazooClient
 from kazoo.exceptions import BadVersionError, NodeExistsError, NoNodeError
 from kazoo.protocol.states import KazooState
 from kazoo.recipe.watchers import DataWatch
@@ -123,7 +124,7 @@ class ConfigReplica:
 
     def __init__(
         self,
-        client: Any,
+        client: KazooClient,
         name: str,
         *,
         on_apply: Callable[[Copy], None] = lambda copy: None,
@@ -276,7 +277,7 @@ def _applied(copy: Copy) -> bytes:
     return TypeAdapter(dict[str, int]).dump_json({"config_version": copy.mzxid})
 
 
-def put_ephemeral(client: Any, path: str, data: bytes) -> None:
+def put_ephemeral(client: KazooClient, path: str, data: bytes) -> None:
     """Set this session's ephemeral znode, creating it if need be.
 
     Raises one of zk.NO_ANSWER; NoNodeError where there is no root to create it in (a run that has ended).
@@ -293,7 +294,7 @@ def put_ephemeral(client: Any, path: str, data: bytes) -> None:
         zk.wait(client.create_async(path, data, ephemeral=True), deadline)
 
 
-def current_zxid(client: Any) -> int:
+def current_zxid(client: KazooClient) -> int:
     """The version that the store holds now: what every copy will hold. Raises one of zk.NO_ANSWER.
 
     -1 where nobody has published anything yet, as in a copy that holds nothing.
@@ -314,7 +315,7 @@ class _Sent:
     data: bytes
 
 
-def publish(client: Any, change: Mapping[str, JsonValue], *, timeout_s: float = 5.0) -> Copy:
+def publish(client: KazooClient, change: Mapping[str, JsonValue], *, timeout_s: float = 5.0) -> Copy:
     """Merge ``change`` into the configuration; returns what was written, with its zxid.
 
     A conditional set in a loop: whoever loses the race merges into what the winner wrote, so two publishers
@@ -353,13 +354,13 @@ def publish(client: Any, change: Mapping[str, JsonValue], *, timeout_s: float = 
                 raise _doubt(change) if unanswered else _never_sent(change) from error
 
 
-def _read(client: Any, deadline: zk.Deadline) -> tuple[bytes, int, int]:
+def _read(client: KazooClient, deadline: zk.Deadline) -> tuple[bytes, int, int]:
     """(bytes, znode version, mzxid) of the configuration; version -1 where there is none yet."""
     found = zk.get(client, paths.CONFIG, deadline)
     return (found[0], found[1].version, found[1].mzxid) if found else (encoded(INITIAL), -1, -1)
 
 
-def _write(client: Any, sending: _Sent, deadline: zk.Deadline) -> Any:
+def _write(client: KazooClient, sending: _Sent, deadline: zk.Deadline) -> Any:
     if sending.expected >= 0:
         return zk.wait(client.set_async(paths.CONFIG, sending.data, version=sending.expected), deadline)
     created = client.create_async(paths.CONFIG, sending.data, makepath=True, include_data=True)

@@ -31,11 +31,12 @@ from contextlib import contextmanager
 from typing import Any
 
 from eventlet import queue, tpool
+from kazoo.client import KazooClient
 
 from app.consistency.backup import Backup
 from app.consistency.engine.disk import Disk, KeyedLock
 from app.consistency.engine.fencing import Epoch
-from app.consistency.engine.records import STEP_S, OnStep, forget_old, quiet, read_ack, read_outcome
+from app.consistency.engine.records import OnStep, forget_old, quiet, read_ack, read_outcome
 from app.consistency.engine.transactions import Ack, Decision, Digest, Outcome, counts, verdict
 from app.errors import Aborted, Fenced, IdConflict, InDoubt, Malformed, NoBackup, PayloadUnavailable, Refused
 from app.zookeeper import client as zk, paths
@@ -64,7 +65,7 @@ class Primary:
 
     def __init__(
         self,
-        client: Any,
+        client: KazooClient,
         disk: Disk,
         epoch: Epoch,
         *,
@@ -117,7 +118,7 @@ class Primary:
         """
         with self._in_doubt_without_answer(job_id):
             self._check_epoch()
-            outcome = read_outcome(self._client, job_id, zk.Deadline(STEP_S))
+            outcome = read_outcome(self._client, job_id, zk.Deadline(zk.STEP_S))
         if outcome is None or outcome.decision == "aborted":
             return None
         payload: bytes | None = tpool.execute(self._disk.load, job_id, outcome.sha256)
@@ -174,16 +175,16 @@ class Primary:
 
     def _unfinished(self) -> list[str]:
         """Every transaction but those whose payload has been used: of a long history, a few."""
-        zk.wait(self._client.sync_async(paths.JOBS), zk.Deadline(STEP_S))
-        job_ids = paths.usable(zk.wait(self._client.get_children_async(paths.JOBS), zk.Deadline(STEP_S)))
+        zk.wait(self._client.sync_async(paths.JOBS), zk.Deadline(zk.STEP_S))
+        job_ids = paths.usable(zk.wait(self._client.get_children_async(paths.JOBS), zk.Deadline(zk.STEP_S)))
         # All asked at once: one after the other, a thousand of them would take a second.
         asked = [(job_id, self._client.exists_async(paths.result(job_id))) for job_id in job_ids]
-        deadline = zk.Deadline(2 * STEP_S)
+        deadline = zk.Deadline(2 * zk.STEP_S)
         return [job_id for job_id, result in asked if zk.wait(result, deadline) is None]
 
     def _settle(self, job_id: str, previous: Epoch) -> bool:
         """Decide one transaction if nobody has, and have its copy if it stays: False if that can't be had."""
-        deadline = zk.Deadline(STEP_S)
+        deadline = zk.Deadline(zk.STEP_S)
         outcome = read_outcome(self._client, job_id, deadline)
         if outcome is not None and outcome.decision == "aborted":
             tpool.execute(self._disk.discard, job_id, outcome.sha256)
@@ -234,7 +235,7 @@ class Primary:
 
     def _publish(self, job_id: str, payload: bytes, digest: Digest) -> Outcome | None:
         """Create the record, once. Returns the outcome if the transaction was decided before."""
-        deadline = zk.Deadline(STEP_S)
+        deadline = zk.Deadline(zk.STEP_S)
         while True:
             epoch = self.epoch
             publication = epoch.guard(self._client.transaction())
@@ -266,7 +267,7 @@ class Primary:
 
         Raises ``refusal`` if there was none.
         """
-        deadline = zk.Deadline(STEP_S)
+        deadline = zk.Deadline(zk.STEP_S)
         zk.wait(self._client.sync_async(paths.JOBS), deadline)
         # In this order: an aborted payload is blanked together with its outcome.
         found = zk.get(self._client, paths.job(job_id), deadline)
@@ -307,7 +308,7 @@ class Primary:
 
         Raises InDoubt if another leads now and has not decided yet, or one of zk.NO_ANSWER.
         """
-        deadline = zk.Deadline(STEP_S)
+        deadline = zk.Deadline(zk.STEP_S)
         while True:
             epoch = self.epoch
             outcome = Outcome(
@@ -336,7 +337,7 @@ class Primary:
         if outcome.decision == "aborted":
             deciding.set_data(paths.job(job_id), b"")  # a tombstone needs no megabyte
         try:
-            zk.commit(deciding, zk.Deadline(STEP_S))
+            zk.commit(deciding, zk.Deadline(zk.STEP_S))
         except zk.TransactionFailed:
             return False
         self._on_step(outcome.decision, job_id)
@@ -359,14 +360,14 @@ class Primary:
 
         Raises Fenced, or one of zk.NO_ANSWER.
         """
-        self.commit(lambda nothing_more: None, zk.Deadline(STEP_S))
+        self.commit(lambda nothing_more: None, zk.Deadline(zk.STEP_S))
 
     def _renewed(self, over: Epoch) -> bool:
         """Whether the epoch that is over was followed by another one of ours: the backup has changed.
 
         The seat tells: it is held by one session, and nobody else writes it into ``/epoch``.
         """
-        found = zk.get(self._client, paths.EPOCH, zk.Deadline(STEP_S))
+        found = zk.get(self._client, paths.EPOCH, zk.Deadline(zk.STEP_S))
         current = Epoch.from_znode(found[0], found[1].version) if found else None
         if current is None or current.primary_seat != over.primary_seat:
             return False

@@ -13,6 +13,7 @@ from contextlib import ExitStack
 from typing import Any
 
 from eventlet import queue
+from kazoo.client import KazooClient
 from kazoo.exceptions import NoNodeError
 from pydantic import JsonValue
 
@@ -33,7 +34,6 @@ log = logging.getLogger(__name__)
 
 GUARANTEE = "eventual convergence of the live workers"
 CONVERGE_S = 10.0
-_STEP_S = 3.0
 _SESSION_S = 10.0
 
 
@@ -105,7 +105,7 @@ class LivePublication:
         self._show(pods, lags_ms)
         return self._tell(self._judge(pods, lags_ms, published.mzxid), lags_ms, pods)
 
-    def _await(self, client: Any, pods: list[str], mzxid: int, began: float) -> dict[str, float]:
+    def _await(self, client: KazooClient, pods: list[str], mzxid: int, began: float) -> dict[str, float]:
         """Milliseconds from the call until each worker said that it has applied it, of those who did."""
         lags_ms: dict[str, float] = {}
         deadline = zk.Deadline(CONVERGE_S)
@@ -126,9 +126,9 @@ class LivePublication:
             client.remove_listener(changed.put)
         return lags_ms
 
-    def _versions(self, client: Any, pods: list[str], changed: Any) -> dict[str, int]:
+    def _versions(self, client: KazooClient, pods: list[str], changed: Any) -> dict[str, int]:
         """Which version each of these says that it has applied, of those who say so. Leaves watches."""
-        deadline, versions = zk.Deadline(_STEP_S), {}
+        deadline, versions = zk.Deadline(zk.STEP_S), {}
         for pod in pods:
             client.exists_async(paths.node(pod), watch=changed.put)  # also for one that may come back
         asked = [(pod, client.get_async(paths.node(pod))) for pod in pods]

@@ -33,7 +33,6 @@ _LAST_OPERATIONS_S = 20.0
 # The table is drawn again at most this often, and looked at again at least every second.
 _FRAME_S = 0.2
 _GLANCE_S = 1.0
-_STEP_S = 5.0
 _HEADER = ("replica", "hosted by", "online", "version", "value")
 
 
@@ -78,7 +77,7 @@ class Watch:
         """The object, if enough live workers would serve it. Raises BadSettingError."""
         served: list[str] = []
         with suppress(NoNodeError):  # no worker has ever been here
-            served = zk.wait(self._client.get_children_async(paths.HOSTS), zk.Deadline(_STEP_S))
+            served = zk.wait(self._client.get_children_async(paths.HOSTS), zk.Deadline(zk.STEP_S))
         if len(served) < self._quorum.w:
             message = (
                 f"--watch: of {self._quorum.n} replicas {len(served)} have a live host, and a write needs "
@@ -134,7 +133,7 @@ class Watch:
 
     def _look(self) -> dict[int, Shown]:
         """Every replica as it is now, all asked at once. Leaves watches. Raises one of zk.NO_ANSWER."""
-        deadline, client, changed = zk.Deadline(_STEP_S), self._client, self._changed.put
+        deadline, client, changed = zk.Deadline(zk.STEP_S), self._client, self._changed.put
         indices = range(1, self._quorum.n + 1)
         for index in indices:
             client.exists_async(paths.host(index), watch=changed)  # also for one that may come

@@ -3,7 +3,9 @@
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import Any, TypeAlias
+from typing import TypeAlias
+
+from kazoo.client import KazooClient
 
 from app.cluster.member import Member
 from app.cluster.messages import Entry, Part
@@ -48,7 +50,7 @@ class Pair:
             self._stage.require(lambda: self.primary() is not None, "somebody leads")
         self.ready()
 
-    def _roles(self, name: str, client: Any) -> list[Member]:
+    def _roles(self, name: str, client: KazooClient) -> list[Member]:
         return [
             Member(
                 client,

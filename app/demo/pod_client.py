@@ -13,6 +13,7 @@ from contextlib import suppress
 from typing import Any
 
 from eventlet import queue, semaphore
+from kazoo.client import KazooClient
 from kazoo.exceptions import NodeExistsError, NoNodeError
 
 from app.cluster.messages import Entry, Reply, Report, Request, this_machine
@@ -22,7 +23,6 @@ from app.zookeeper.reconcile import Reconciler
 
 log = logging.getLogger(__name__)
 
-_STEP_S = 3.0
 # An order or a quick question; a restart has to connect, which may take seven seconds.
 ORDER_S = 12.0
 _QUESTION_S = 6.0
@@ -41,7 +41,7 @@ class PodClient:
         on_report: called with (report or None, when it came by our clock) after each change.
     """
 
-    def __init__(self, client: Any, pod: str) -> None:
+    def __init__(self, client: KazooClient, pod: str) -> None:
         self._client = client
         self.pod = pod
         self.report: Report | None = None
@@ -122,7 +122,7 @@ class PodClient:
     # -- hearing --
 
     def _look(self) -> None:
-        deadline, path = zk.Deadline(_STEP_S), paths.here(self.pod)
+        deadline, path = zk.Deadline(zk.STEP_S), paths.here(self.pod)
         seen = self._client.exists_async(path, watch=self._reconciler.wake)  # also for who isn't there yet
         found = zk.get(self._client, path, deadline)
         zk.wait(seen, deadline)

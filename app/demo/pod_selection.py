@@ -6,6 +6,7 @@ from contextlib import suppress
 from typing import Any
 
 from eventlet import queue
+from kazoo.client import KazooClient
 from kazoo.exceptions import NoNodeError
 
 from app.cluster.nodes import described
@@ -18,7 +19,7 @@ from app.zookeeper import client as zk
 _COMING_S = 15.0
 
 
-def live_workers(client: Any) -> dict[str, dict[str, Any]]:
+def live_workers(client: KazooClient) -> dict[str, dict[str, Any]]:
     """What each live worker says of itself, in the order of their numbers. Raises one of zk.NO_ANSWER.
 
     ``client``: without a chroot.
@@ -29,7 +30,9 @@ def live_workers(client: Any) -> dict[str, dict[str, Any]]:
     return {name: found[name] for name in sorted(found, key=_by_number)}
 
 
-def choose_pods(options: Options, needed: int, client: Any, environ: Mapping[str, str]) -> tuple[str, ...]:
+def choose_pods(
+    options: Options, needed: int, client: KazooClient, environ: Mapping[str, str]
+) -> tuple[str, ...]:
     """The names of the pods that take part; none: all participants live in this process.
 
     Raises BadSettingError with one line if there are fewer live workers than were asked for.
@@ -57,7 +60,7 @@ class Cast:
         least: how many must be left for the run to go on.
     """
 
-    def __init__(self, client: Any, pods: tuple[str, ...], least: int = 0) -> None:
+    def __init__(self, client: KazooClient, pods: tuple[str, ...], least: int = 0) -> None:
         self.pods = pods
         self.least = least
         self._pod_clients = {pod: PodClient(client, pod) for pod in pods}

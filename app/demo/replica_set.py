@@ -7,6 +7,8 @@ that a client can feel is a host's death, which the servers notice when its sess
 from functools import partial
 from typing import Any
 
+from kazoo.client import KazooClient
+
 from app.cluster.messages import Part
 from app.consistency.engine.replicas import ReplicaHost, Replicas
 from app.consistency.quorum import Quorum, Register, Version, decode
@@ -46,7 +48,7 @@ class ReplicaSet:
             self.clients.append(self._stage.session(host))
         self.up()
 
-    def _roles(self, index: int, name: str, client: Any) -> list[ReplicaHost]:
+    def _roles(self, index: int, name: str, client: KazooClient) -> list[ReplicaHost]:
         return [ReplicaHost(client, index, name)]
 
     @property

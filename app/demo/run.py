@@ -12,6 +12,7 @@ from contextlib import suppress
 from typing import Any
 
 import eventlet
+from kazoo.client import KazooClient
 from kazoo.exceptions import NodeExistsError, NoNodeError, NotEmptyError
 
 from app.errors import Unreachable
@@ -22,7 +23,6 @@ log = logging.getLogger(__name__)
 # A run without an owner for this long is dead: its session is over, and it hasn't come back with a new one.
 ORPHANED_AFTER_S = 60.0
 _HEARTBEAT_S = 10.0
-_STEP_S = 5.0
 _REMOVAL_S = 15.0
 
 
@@ -35,7 +35,7 @@ class Run:
         cast: the workers that are invited to take part.
     """
 
-    def __init__(self, client: Any, name: str, cast: Sequence[str] = ()) -> None:
+    def __init__(self, client: KazooClient, name: str, cast: Sequence[str] = ()) -> None:
         self._client = client
         self._cast = tuple(cast)
         self.id = f"{name}-{uuid.uuid4().hex[:8]}"
@@ -45,7 +45,7 @@ class Run:
 
     def open(self) -> None:
         """Create the root, and sweep what killed runs have left. Raises Unreachable."""
-        deadline = zk.Deadline(_STEP_S)
+        deadline = zk.Deadline(zk.STEP_S)
         try:
             self._make_root(deadline)
             self._hold()
@@ -99,15 +99,15 @@ class Run:
 
     def _hold(self) -> None:
         """Touch the root, and own it: again with every new session."""
-        deadline = zk.Deadline(_STEP_S)
+        deadline = zk.Deadline(zk.STEP_S)
         zk.wait(self._client.set_async(self.chroot, b""), deadline)
         with suppress(NodeExistsError):
             zk.wait(self._client.create_async(self.chroot + paths.OWNER, b"", ephemeral=True), deadline)
 
 
-def sweep(client: Any, mine: str) -> list[str]:
+def sweep(client: KazooClient, mine: str) -> list[str]:
     """Remove the roots that have been ownerless for a minute; returns them. Raises one of zk.NO_ANSWER."""
-    deadline = zk.Deadline(_STEP_S)
+    deadline = zk.Deadline(zk.STEP_S)
     now_ms = zk.wait(client.get_async(mine), deadline)[1].mtime  # just touched: the server's clock
     swept = []
     for run_id in zk.wait(client.get_children_async(paths.DEMOS), deadline):
@@ -120,7 +120,7 @@ def sweep(client: Any, mine: str) -> list[str]:
     return swept
 
 
-def remove(client: Any, root: str, deadline: zk.Deadline) -> None:
+def remove(client: KazooClient, root: str, deadline: zk.Deadline) -> None:
     """Delete a tree, deepest first; again while somebody still adds to it. Raises one of zk.NO_ANSWER."""
     while True:
         try:
@@ -135,7 +135,7 @@ def remove(client: Any, root: str, deadline: zk.Deadline) -> None:
             return
 
 
-def _tree(client: Any, root: str, deadline: zk.Deadline) -> list[str]:
+def _tree(client: KazooClient, root: str, deadline: zk.Deadline) -> list[str]:
     """Paths of the tree, parents before children; empty if there is none. A level is asked for at once."""
     level, found = [root], []
     while level:

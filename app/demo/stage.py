@@ -12,6 +12,7 @@ from typing import Any, TextIO
 
 import eventlet
 from eventlet.green import socket as green_socket
+from kazoo.client import KazooClient
 
 from app.checker.history import History, Recorder, Value
 from app.cluster.guest_actor import Actor, Role
@@ -60,7 +61,7 @@ class Stage(Waiting):
         story: Story,
         recorder: Recorder,
         run: Run,
-        client: Any,
+        client: KazooClient,
         hosts: str,
         folder: Path,
         sink: TextIO | None = None,

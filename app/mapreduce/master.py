@@ -15,6 +15,7 @@ from typing import Any
 
 import eventlet
 from eventlet import tpool
+from kazoo.client import KazooClient
 
 from app import jobs
 from app.cluster.nodes import Nodes
@@ -33,7 +34,6 @@ from app.zookeeper import client as zk, paths
 
 log = logging.getLogger(__name__)
 
-_STEP_S = 5.0
 # The last jobs that the page lists, and whose result files are kept. Records of older ones stay (a retry must
 # find its own), their files go.
 JOBS_KEPT = 10
@@ -61,7 +61,7 @@ class Master:
 
     def __init__(
         self,
-        client: Any,
+        client: KazooClient,
         primary: Primary,
         disk: UploadDisk,
         shared: Volume,
@@ -123,7 +123,7 @@ class Master:
         manifest = Manifest(job=kind, name=name, size=spool.size, sha256=spool.sha256)
         self._submitted.add(job_id)
         with self._turns.of(job_id):
-            known = zk.get(self._client, paths.job(job_id), zk.Deadline(_STEP_S)) is not None
+            known = zk.get(self._client, paths.job(job_id), zk.Deadline(zk.STEP_S)) is not None
             prepared = None if known else self._prepare(job_id, manifest, spool)
             try:
                 self.primary.submit(job_id, manifest.to_bytes())
@@ -187,7 +187,7 @@ class Master:
         """
         if job_id in self._book:
             return self._book[job_id]
-        deadline = zk.Deadline(_STEP_S)
+        deadline = zk.Deadline(zk.STEP_S)
         found = zk.get(self._client, paths.job(job_id), deadline)
         if found is None:
             return None
@@ -242,7 +242,7 @@ class Master:
         led has found to be nobody's; no name is used twice.
         """
         try:
-            self.primary.commit(lambda nothing_more: None, zk.Deadline(_STEP_S))
+            self.primary.commit(lambda nothing_more: None, zk.Deadline(zk.STEP_S))
             tpool.execute(_unlink, files)
         except _NOT_REMOVED as error:
             log.info("not removed now: %r", error)
@@ -257,11 +257,11 @@ class Master:
                 return
             except _NOT_NOW as error:
                 log.warning("taking over: %r; again", error)
-                zk.wait_connected(self._client, zk.Deadline(_STEP_S))
+                zk.wait_connected(self._client, zk.Deadline(zk.STEP_S))
                 eventlet.sleep(zk.jittered(0.5))
 
     def _survey(self) -> None:
-        deadline = zk.Deadline(2 * _STEP_S)
+        deadline = zk.Deadline(2 * zk.STEP_S)
         # Files before records: what is there now and has no record then will never have one.
         files = tpool.execute(_files_by_job, self._shared)
         zk.wait(self._client.sync_async(paths.JOBS), deadline)

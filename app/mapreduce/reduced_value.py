@@ -5,9 +5,9 @@ A value too large for a znode is a file on the shared volume, and the object hol
 """
 
 import zlib
-from typing import Any
 
 from eventlet import tpool
+from kazoo.client import KazooClient
 from pydantic import Field
 
 from app.consistency.engine.replicas import Replicas
@@ -38,7 +38,7 @@ class Matrix:
         client: this worker's session. All replicas are reached through it, so what can fail here is a host.
     """
 
-    def __init__(self, client: Any, job_id: str, shared: Volume) -> None:
+    def __init__(self, client: KazooClient, job_id: str, shared: Volume) -> None:
         self._client = client
         self._job_id = job_id
         self._shared = shared

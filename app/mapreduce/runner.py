@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from eventlet import queue, tpool
+from kazoo.client import KazooClient
 from kazoo.exceptions import NodeExistsError, NoNodeError, NotEmptyError
 
 from app import jobs
@@ -35,7 +36,6 @@ from app.zookeeper import client as zk, paths
 
 log = logging.getLogger(__name__)
 
-_STEP_S = 5.0
 # Requests under way at once: enough to hide their round trips, few enough for a server's queue.
 _WINDOW = 200
 # Without progress for so long, the open tasks are offered again: the safety net under the watches.
@@ -100,7 +100,7 @@ class Runner:
 
     def __init__(
         self,
-        client: Any,
+        client: KazooClient,
         primary: Primary,
         disk: UploadDisk,
         shared: Volume,
@@ -145,7 +145,7 @@ class Runner:
                 raise
             except zk.NO_REPLY as error:
                 log.info("%s: %r; going on from what is stored", self._id, error)
-                zk.wait_connected(self._client, zk.Deadline(_STEP_S))
+                zk.wait_connected(self._client, zk.Deadline(zk.STEP_S))
             except (Unusable, Failed) as error:
                 self._failure = str(error)
             except _TROUBLE as error:
@@ -233,7 +233,7 @@ class Runner:
                     transaction.create(paths.task(self._id, phase, index), _BLANK)
 
         try:
-            self._primary.commit(build, zk.Deadline(_STEP_S))
+            self._primary.commit(build, zk.Deadline(zk.STEP_S))
             self._made.update(self._job.phases if len(plan.pieces) <= _WINDOW else ())
         except zk.TransactionFailed as rejected:
             if not isinstance(rejected.cause, NodeExistsError):
@@ -307,7 +307,7 @@ class Runner:
         """The phase's znodes, those that are missing; many to a transaction."""
         if phase in self._made:
             return
-        deadline = zk.Deadline(4 * _STEP_S)
+        deadline = zk.Deadline(4 * zk.STEP_S)
         there = set(zk.wait(self._client.get_children_async(paths.phase(self._id, phase)), deadline))
         missing = [index for index in range(count) if f"task_{index}" not in there]
         for begin in range(0, len(missing), _WINDOW):
@@ -324,14 +324,14 @@ class Runner:
         wanted = [index for index in indices if index not in done]
         for begin in range(0, len(wanted), _WINDOW):
             batch = wanted[begin : begin + _WINDOW]
-            deadline = zk.Deadline(_STEP_S)
+            deadline = zk.Deadline(zk.STEP_S)
             asked = [(index, self._ask(phase, index)) for index in batch]
             there = [index for index, result in asked if zk.wait(result, deadline) is not None]
             self._collect(phase, there, done)
 
     def _collect(self, phase: str, indices: list[int], done: dict[int, Done]) -> None:
         """Take in results that are there. What was in vain (a task was opened again) leaves no watch."""
-        deadline = zk.Deadline(_STEP_S)
+        deadline = zk.Deadline(zk.STEP_S)
         wanted = [index for index in indices if index not in done]
         got = [(index, self._client.get_async(paths.done(self._id, phase, index))) for index in wanted]
         for index, result in got:
@@ -375,7 +375,7 @@ class Runner:
                 transaction.set_data(paths.board(self._id), offer.to_bytes())
 
         self._offered = None  # until this is answered nobody knows what the board says
-        self._primary.commit(build, zk.Deadline(_STEP_S))
+        self._primary.commit(build, zk.Deadline(zk.STEP_S))
         self._offered = offer
         return len(left)
 
@@ -384,7 +384,7 @@ class Runner:
         return Offer.from_bytes(data) if data is not None else None
 
     def _read(self, path: str) -> bytes | None:
-        found = zk.get(self._client, path, zk.Deadline(_STEP_S))
+        found = zk.get(self._client, path, zk.Deadline(zk.STEP_S))
         return found[0] if found else None
 
     def _named(self, array: str | None) -> str:
@@ -458,7 +458,7 @@ class Runner:
     def _reopen(self, phase: str, index: int) -> None:
         """A task has no result: it is open again."""
         path = paths.done(self._id, phase, index)
-        self._primary.commit(lambda t: t.delete(path), zk.Deadline(_STEP_S))
+        self._primary.commit(lambda t: t.delete(path), zk.Deadline(zk.STEP_S))
 
     # -- the end --
 
@@ -499,7 +499,7 @@ class Runner:
             if on_board:
                 transaction.delete(paths.board(self._id))
 
-        deadline = zk.Deadline(_STEP_S)
+        deadline = zk.Deadline(zk.STEP_S)
         on_board = self._offered is not None or self._read(paths.board(self._id)) is not None
         try:
             self._primary.commit(build, deadline)
@@ -509,7 +509,7 @@ class Runner:
 
     def _clean(self) -> None:
         """Remove what the job has created, but for its result; the plan last, for it tells of the rest."""
-        deadline = zk.Deadline(4 * _STEP_S)
+        deadline = zk.Deadline(4 * zk.STEP_S)
         with suppress(NoNodeError):
             children = zk.wait(self._client.get_children_async(paths.job(self._id)), deadline)
             for phase in set(children) - _RECORD:

@@ -19,6 +19,7 @@ from typing import Any
 
 import eventlet
 from eventlet import queue
+from kazoo.client import KazooClient
 from kazoo.exceptions import NoNodeError
 from kazoo.protocol.states import KazooState
 
@@ -40,7 +41,6 @@ log = logging.getLogger(__name__)
 _HANDS = 2
 # A result up to this size stands in its znode, which saves a file: an 8-bit histogram does.
 _MOST_INLINE_BYTES = 4096
-_STEP_S = 3.0
 # After trouble that nobody tells the end of: too few hosts for a quorum read, a volume that is away.
 _BREATH_S = 0.3
 # Before helping with the others' tasks: usually they are quick themselves, and two that want one only cost.
@@ -68,7 +68,7 @@ class TaskWorker:
 
     def __init__(
         self,
-        client: Any,
+        client: KazooClient,
         name: str,
         job_id: str,
         shared: Volume,
@@ -132,7 +132,7 @@ class TaskWorker:
 
     def _look(self) -> Offer | None:
         """What is offered now; None when the job is over. Leaves a watch."""
-        found = zk.get(self._client, paths.board(self._job_id), zk.Deadline(_STEP_S), watch=self._wake.put)
+        found = zk.get(self._client, paths.board(self._job_id), zk.Deadline(zk.STEP_S), watch=self._wake.put)
         if found is None:
             return None
         if self._seen is None:
@@ -141,7 +141,7 @@ class TaskWorker:
 
     def _learn(self) -> None:
         """Read what doesn't change. Raises NoNodeError where a server lags, or the job has just ended."""
-        deadline = zk.Deadline(_STEP_S)
+        deadline = zk.Deadline(zk.STEP_S)
         asked = [self._client.get_async(path) for path in (paths.job(self._job_id), paths.plan(self._job_id))]
         manifest = Manifest.from_bytes(zk.wait(asked[0], deadline)[0])
         self._plan = Plan.from_bytes(zk.wait(asked[1], deadline)[0])
@@ -226,7 +226,7 @@ class TaskWorker:
         """One transaction: the attempt's record, and the lock. None: somebody else has it, or it is done."""
         task, lock = (make(self._job_id, offer.phase, index) for make in (paths.task, paths.lock))
         attempt, version, orphan = Attempt(), 0, None
-        deadline = zk.Deadline(_STEP_S)
+        deadline = zk.Deadline(zk.STEP_S)
         if offer.round > 0 or self._careful:
             # It may have been claimed before, by an earlier life of ours as well.
             asked = self._client.exists_async(paths.done(self._job_id, offer.phase, index))
@@ -270,7 +270,7 @@ class TaskWorker:
         storing.create(paths.done(self._job_id, phase, claim.index), done.to_bytes())
         storing.delete(paths.lock(self._job_id, phase, claim.index))
         try:
-            zk.commit(storing, zk.Deadline(_STEP_S))
+            zk.commit(storing, zk.Deadline(zk.STEP_S))
         except zk.TransactionFailed as rejected:
             log.info("%s: task %d is no longer ours: %r", self._name, claim.index, rejected.cause)
 
@@ -282,7 +282,7 @@ class TaskWorker:
         noting.set_data(
             paths.task(self._job_id, phase, claim.index), attempt.to_bytes(), version=claim.version
         )
-        zk.commit(noting, zk.Deadline(_STEP_S))
+        zk.commit(noting, zk.Deadline(zk.STEP_S))
         return Claim(claim.index, attempt, claim.version + 1)
 
 
@@ -294,7 +294,7 @@ class TaskWorkers:
 
     def __init__(
         self,
-        client: Any,
+        client: KazooClient,
         name: str,
         shared: Volume,
         share: Callable[[], tuple[int, int]],
@@ -332,7 +332,7 @@ class TaskWorkers:
 
     def _look(self) -> None:
         asked = self._client.get_children_async(paths.BOARD, watch=self._reconciler.wake)
-        self._put_to_work(paths.usable(zk.wait(asked, zk.Deadline(_STEP_S))))
+        self._put_to_work(paths.usable(zk.wait(asked, zk.Deadline(zk.STEP_S))))
 
     def _put_to_work(self, job_ids: list[str]) -> None:
         for job_id in job_ids:

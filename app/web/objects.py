@@ -12,7 +12,7 @@ from typing import Any
 
 from app.consistency.quorum import N, Versioned, decode
 from app.errors import Malformed
-from app.web.paced_watcher import STEP_S, PacedWatcher
+from app.web.paced_watcher import PacedWatcher
 from app.zookeeper import client as zk, paths
 
 REGISTER = "page_register"
@@ -49,7 +49,7 @@ class Objects:
             self._show()
 
     def _look(self, changed: set[str]) -> None:
-        deadline = zk.Deadline(STEP_S)
+        deadline = zk.Deadline(zk.STEP_S)
         fresh = set()
         if not changed or paths.OBJECTS in changed:
             fresh = self._look_at_names(deadline)

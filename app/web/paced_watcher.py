@@ -9,7 +9,6 @@ import eventlet
 from app.zookeeper import client as zk
 from app.zookeeper.reconcile import Reconciler
 
-STEP_S = 3.0
 # Among the paths that have changed: any may have. A connection that is lost takes all watches with it, and
 # kazoo calls them without a path.
 _ALL = ""

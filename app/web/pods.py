@@ -13,7 +13,7 @@ from app.cluster.nodes import told_by
 from app.consistency.engine.fencing import NO_EPOCH, Epoch
 from app.consistency.eventual import parse
 from app.errors import Malformed
-from app.web.paced_watcher import STEP_S, PacedWatcher
+from app.web.paced_watcher import PacedWatcher
 from app.zookeeper import client as zk, paths
 
 _PAUSE_S = 0.04
@@ -47,7 +47,7 @@ class Pods:
 
     def _look(self, changed: set[str]) -> None:
         del changed  # five pods are read at once: it isn't worth knowing which
-        watch, deadline = self._eye.changed, zk.Deadline(STEP_S)
+        watch, deadline = self._eye.changed, zk.Deadline(zk.STEP_S)
         asked = self._client.get_children_async(paths.NODES, watch=watch)
         names = sorted(zk.wait(asked, deadline))[:_MOST_PODS]
         wanted = [paths.CONFIG, paths.EPOCH, *(f"{paths.NODES}/{name}" for name in names)]

@@ -21,7 +21,6 @@ from app.zookeeper import client as zk, paths
 log = logging.getLogger(__name__)
 
 _QUIET_S = 0.25
-_STEP_S = 3.0
 # Locks at one look; and a look at many is not taken again soon.
 _MOST_LOCKS = 500
 _LOCKS_PER_S = 100
@@ -135,7 +134,7 @@ class Cells:
         again_s = max(_QUIET_S, len(left) / _LOCKS_PER_S)
         wanted = [paths.lock(job_id, name, index) for index in left]
         found = zk.get_all(
-            self._client, wanted, zk.Deadline(_STEP_S), lambda event: self._look_when_quiet(job_id, again_s)
+            self._client, wanted, zk.Deadline(zk.STEP_S), lambda event: self._look_when_quiet(job_id, again_s)
         )
         held = {
             index: one[0].decode(errors="replace")[:100]

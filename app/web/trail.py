@@ -20,7 +20,6 @@ from app.zookeeper import client as zk, paths
 log = logging.getLogger(__name__)
 
 _KEPT = 5
-_STEP_S = 3.0
 # The primary's steps, as it names them.
 _FIRST = "primary has it on disk"
 _STEPS = {
@@ -96,7 +95,7 @@ class Trail:
 
     def _read_clock(self, upload: _Upload) -> None:
         """When the store created the three znodes: milliseconds after the first of them."""
-        client, deadline = self._client, zk.Deadline(_STEP_S)
+        client, deadline = self._client, zk.Deadline(zk.STEP_S)
         named = {"acknowledged": paths.backup_ack(upload.job), "decided": paths.outcome(upload.job)}
         try:
             asked = {name: client.exists_async(path) for name, path in named.items()}

@@ -16,6 +16,7 @@ from contextlib import suppress
 from typing import Any
 
 import eventlet
+from kazoo.client import KazooClient
 from kazoo.exceptions import (
     ConnectionClosedError,
     ConnectionLoss,
@@ -54,6 +55,9 @@ _CONSEQUENCES = (RolledBackError, RuntimeInconsistency)
 # transaction's other operations and their access lists.
 MAX_ZNODE_BYTES = 1_048_575 - 32_768
 
+# Seconds that one step (a read, a write, a transaction) may take, waiting for a lost connection included:
+# over the second or two in which an ensemble elects a new leader; under a user's patience of ten seconds.
+STEP_S = 3.0
 # How long we wait for ZooKeeper at the start: a person hears of it within ten seconds.
 CONNECT_DEADLINE_S = 7.0
 # kazoo's own reconnecting goes on for as long as its client is open; between tries it waits at most this.
@@ -121,7 +125,7 @@ def connect(
     return client
 
 
-def disconnect(client: Any) -> None:
+def disconnect(client: KazooClient) -> None:
     """End the session in an orderly way if a server answers, and in any case return within a few seconds.
 
     Where nobody answers, kazoo's loop goes on until it notices, at most a session timeout, and is then tidied
@@ -132,7 +136,7 @@ def disconnect(client: Any) -> None:
         closing.wait()
 
 
-def _close(client: Any) -> None:
+def _close(client: KazooClient) -> None:
     if client._stopped.is_set():  # noqa: SLF001 (kazoo's close() fails while another stop() is under way)
         return
     with suppress(WriterNotClosedException):
@@ -173,7 +177,7 @@ def committed(results: list[Any]) -> list[Any]:
     return results
 
 
-def get(client: Any, path: str, deadline: Deadline, watch: Any = None) -> tuple[bytes, Any] | None:
+def get(client: KazooClient, path: str, deadline: Deadline, watch: Any = None) -> tuple[bytes, Any] | None:
     """A znode's bytes and stat, or None where there is none. Raises one of NO_ANSWER.
 
     With ``watch``, a one-shot callback is left for the next change; none is left where there is no node.
@@ -185,7 +189,7 @@ def get(client: Any, path: str, deadline: Deadline, watch: Any = None) -> tuple[
 
 
 def get_all(
-    client: Any, paths: Sequence[str], deadline: Deadline, watch: Any = None
+    client: KazooClient, paths: Sequence[str], deadline: Deadline, watch: Any = None
 ) -> list[tuple[bytes, Any] | None]:
     """As :func:`get`, of many znodes, all asked at once."""
     asked = [client.get_async(path, watch=watch) for path in paths]
@@ -197,7 +201,7 @@ def get_all(
     return found
 
 
-def ensure(client: Any, paths: tuple[str, ...], deadline: Deadline) -> None:
+def ensure(client: KazooClient, paths: tuple[str, ...], deadline: Deadline) -> None:
     """Create the persistent znodes that are missing, with their parents. Raises Unreachable."""
     while True:
         try:
@@ -212,13 +216,13 @@ def ensure(client: Any, paths: tuple[str, ...], deadline: Deadline) -> None:
             return
 
 
-def session_id(client: Any) -> int | None:
+def session_id(client: KazooClient) -> int | None:
     """The session's number, as a znode's ``ephemeralOwner`` has it; None while not connected."""
     known = client.client_id
     return int(known[0]) if known else None
 
 
-def wait_connected(client: Any, deadline: Deadline) -> bool:
+def wait_connected(client: KazooClient, deadline: Deadline) -> bool:
     """Wait until the client is connected, or the deadline; says whether it is."""
     while not client.connected and not deadline.passed:
         # The event that start_async() returned: kazoo sets it whenever it is connected.
@@ -229,7 +233,7 @@ def wait_connected(client: Any, deadline: Deadline) -> bool:
 class Silence:
     """For how long a client has been without a connection; kazoo says so a while after it was lost."""
 
-    def __init__(self, client: Any) -> None:
+    def __init__(self, client: KazooClient) -> None:
         self._client = client
         self._since: float | None = None
 
@@ -264,7 +268,7 @@ def jittered(seconds: float) -> float:
     return seconds * random.uniform(0.75, 1.25)
 
 
-def delete_all(client: Any, doomed: Sequence[str], deadline: Deadline) -> None:
+def delete_all(client: KazooClient, doomed: Sequence[str], deadline: Deadline) -> None:
     """Delete these znodes, in this order, all asked at once; those that are gone are fine.
 
     Raises one of NO_ANSWER, or NotEmptyError where somebody has added to one.

@@ -13,6 +13,7 @@ from typing import Any
 
 import eventlet
 from eventlet import queue
+from kazoo.client import KazooClient
 
 from app.zookeeper import client as zk
 
@@ -36,7 +37,7 @@ class Reconciler:
 
     def __init__(
         self,
-        client: Any,
+        client: KazooClient,
         what: str,
         look: Callable[[], None],
         *,

@@ -46,7 +46,7 @@ def cast(place: Place, tmp_path: Path) -> Cast:
 @pytest.fixture
 def quick_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     """The primary gives up sooner on a ZooKeeper that doesn't answer."""
-    monkeypatch.setattr(primary_backup, "STEP_S", 0.7)
+    monkeypatch.setattr(zk, "STEP_S", 0.7)
 
 
 # --- storing ----------------------------------------------------------------------------------------------

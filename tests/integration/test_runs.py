@@ -222,7 +222,7 @@ def test_silence_is_counted_from_the_first_loss_not_from_the_expiry_that_follows
 def test_a_run_that_can_not_be_opened_says_so_in_one_line(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runs, "_STEP_S", 0.3)
+    monkeypatch.setattr(zk, "STEP_S", 0.3)
     link = place.link()
     run = Run(place.client(link), "easy")
     link.cut()
@@ -238,7 +238,7 @@ def test_a_run_that_can_not_be_opened_says_so_in_one_line(
 def test_a_store_that_falls_silent_while_a_run_sweeps_is_said_in_one_line(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runs, "_STEP_S", 0.3)
+    monkeypatch.setattr(zk, "STEP_S", 0.3)
     link = place.link()
     run = Run(place.client(link), "easy")
     hold = run._hold

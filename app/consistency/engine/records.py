@@ -5,7 +5,8 @@ How the records look, and the rules of deciding, stand in ``transactions``.
 
 import logging
 from collections.abc import Callable
-from typing import Any
+
+from kazoo.client import KazooClient
 
 from app.consistency.engine.fencing import Epoch
 from app.consistency.engine.transactions import KEEP_LAST, Ack, Outcome, forgettable
@@ -14,8 +15,6 @@ from app.zookeeper import client as zk, paths
 
 log = logging.getLogger(__name__)
 
-# What one step with ZooKeeper may take; a lost connection is waited for within it.
-STEP_S = 3.0
 
 # Told (what has just happened, transaction's id); must return quickly.
 OnStep = Callable[[str, str], None]
@@ -25,18 +24,18 @@ def quiet(step: str, job_id: str) -> None:
     """The default listener of steps: nobody."""
 
 
-def read_outcome(client: Any, job_id: str, deadline: zk.Deadline) -> Outcome | None:
+def read_outcome(client: KazooClient, job_id: str, deadline: zk.Deadline) -> Outcome | None:
     """The decision on a transaction, None while there is none. Raises NotUnderstood, or as zk.NO_ANSWER."""
     found = zk.get(client, paths.outcome(job_id), deadline)
     return Outcome.from_bytes(found[0]) if found else None
 
 
-def is_used(client: Any, job_id: str, deadline: zk.Deadline) -> bool:
+def is_used(client: KazooClient, job_id: str, deadline: zk.Deadline) -> bool:
     """Whether a committed payload has been used and its copies may be gone. Raises one of zk.NO_ANSWER."""
     return zk.wait(client.exists_async(paths.result(job_id)), deadline) is not None
 
 
-def read_ack(client: Any, job_id: str, deadline: zk.Deadline) -> Ack | None:
+def read_ack(client: KazooClient, job_id: str, deadline: zk.Deadline) -> Ack | None:
     """The ACK of a transaction; None while there is none, or none that can be understood."""
     found = zk.get(client, paths.backup_ack(job_id), deadline)
     try:
@@ -46,12 +45,12 @@ def read_ack(client: Any, job_id: str, deadline: zk.Deadline) -> Ack | None:
         return None
 
 
-def forget_old(client: Any, epoch: Epoch) -> int:
+def forget_old(client: KazooClient, epoch: Epoch) -> int:
     """Delete the records that may be forgotten; returns how many. Copies on disks stay: they are the data.
 
     Raises zk.Rejected (another leads now) or one of zk.NO_ANSWER.
     """
-    deadline = zk.Deadline(STEP_S)
+    deadline = zk.Deadline(zk.STEP_S)
     job_ids = paths.usable(zk.wait(client.get_children_async(paths.JOBS), deadline))
     if len(job_ids) <= KEEP_LAST:
         return 0
@@ -62,7 +61,7 @@ def forget_old(client: Any, epoch: Epoch) -> int:
     return sum(_forget(client, epoch, job_id, deadline) for job_id in forgettable(settled, now_s))
 
 
-def _forget(client: Any, epoch: Epoch, job_id: str, deadline: zk.Deadline) -> bool:
+def _forget(client: KazooClient, epoch: Epoch, job_id: str, deadline: zk.Deadline) -> bool:
     """Delete one record as a whole; False if it holds something of others yet, a job's tasks for example."""
     forgetting = epoch.guard(client.transaction())
     for path in (

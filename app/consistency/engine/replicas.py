@@ -14,6 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+from kazoo.client import KazooClient
 from kazoo.exceptions import BadVersionError, NodeExistsError, NoNodeError
 
 from app.errors import InDoubt, Refused
@@ -21,8 +22,6 @@ from app.zookeeper import client as zk, paths
 from app.zookeeper.reconcile import Reconciler
 
 log = logging.getLogger(__name__)
-
-_STEP_DEADLINE_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +144,7 @@ class ReplicaHost:
         name: who hosts it, for those who look at ``/hosts/<index>``.
     """
 
-    def __init__(self, client: Any, index: int, name: str) -> None:
+    def __init__(self, client: KazooClient, index: int, name: str) -> None:
         self._client = client
         self._path = paths.host(index)
         self._name = name.encode()
@@ -161,7 +160,7 @@ class ReplicaHost:
 
     def _hold(self) -> None:
         """Own the znode, or wait for its former owner's end; in any case hear of its loss."""
-        deadline = zk.Deadline(_STEP_DEADLINE_S)
+        deadline = zk.Deadline(zk.STEP_S)
         with suppress(NodeExistsError):
             zk.wait(self._client.create_async(self._path, self._name, ephemeral=True), deadline)
         found = zk.get(self._client, self._path, deadline, watch=self._reconciler.wake)
