@@ -52,22 +52,21 @@ def quorum_write(payload_data: bytes, object_id: str, *, client: Any) -> bool:
     Returns True, or raises Refused (provably not stored) or InDoubt; never False.
     """
     with closing(register(object_id, client)) as replicated:
+        replicated.create()  # the first write makes the object; a read never does
         replicated.write(payload_data)
     return True
 
 
 def quorum_read(object_id: str, *, client: Any) -> bytes:
-    """The newest completed value (b"" if there is none). ``client`` as above. Raises Refused or InDoubt."""
+    """The newest completed value; creates nothing. ``client`` as above. Raises Refused or InDoubt."""
     with closing(register(object_id, client)) as replicated:
         return replicated.read().value
 
 
 def register(object_id: str, client: Any) -> Register:
-    """The object through ``client``; made if it doesn't exist."""
+    """The object through ``client``."""
     clients = client if isinstance(client, list) else [client] * N
-    made = Register(Replicas(object_id, clients), Quorum(N, W, R))
-    made.create()
-    return made
+    return Register(Replicas(object_id, clients), Quorum(N, W, R))
 
 
 # --- what is real here ----------------------------------------------------------------------------------
@@ -161,7 +160,6 @@ class Play:
         object_id = stage.unique(OBJECT)
         tag, key = stage.unique(""), stage.key(object_id)
         clients = self.replica_set.clients
-        register(object_id, clients)
 
         def write(value: str) -> None:
             payload = (value + tag).encode()

@@ -16,7 +16,8 @@ from eventlet import queue
 from kazoo.exceptions import NoNodeError
 
 from app.consistency.engine.replicas import Replicas
-from app.consistency.quorum import UNWRITTEN, Quorum, Register, Versioned, decode
+from app.consistency.engine.versions import UNWRITTEN, Versioned, decode
+from app.consistency.quorum import Quorum, Register
 from app.demo.clients import Clients, RegisterLoad
 from app.demo.replica_set import shown
 from app.demo.stage import Stage

@@ -9,7 +9,8 @@ import eventlet
 from app.checker.history import Recorder, Value, Version
 from app.consistency.as_in_the_notes import NotesRegister
 from app.consistency.engine.replicas import Replicas
-from app.consistency.quorum import UNWRITTEN, Quorum, Register
+from app.consistency.engine.versions import UNWRITTEN
+from app.consistency.quorum import Quorum, Register
 from app.demo.recording import NOT_A_RESULT, recorded_read, recorded_write
 
 # A client's pause between two operations, in seconds: a load is a crowd of people, not a loop.

@@ -11,7 +11,8 @@ from kazoo.client import KazooClient
 
 from app.cluster.messages import Part
 from app.consistency.engine.replicas import ReplicaHost, Replicas
-from app.consistency.quorum import Quorum, Register, Version, decode
+from app.consistency.engine.versions import Version, decode
+from app.consistency.quorum import Quorum, Register
 from app.demo.clients import RegisterLoad, run_register_load
 from app.demo.load import THINK_S
 from app.demo.participants import Participant

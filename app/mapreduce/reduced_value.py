@@ -12,7 +12,8 @@ from pydantic import Field
 
 from app.consistency.engine.replicas import Replicas
 from app.consistency.engine.transactions import Stored
-from app.consistency.quorum import UNWRITTEN, N, Quorum, R, Register, W
+from app.consistency.engine.versions import UNWRITTEN
+from app.consistency.quorum import N, Quorum, R, Register, W
 from app.jobs.job import Buffer
 from app.mapreduce import volume
 from app.mapreduce.volume import Volume

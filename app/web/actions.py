@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from app.consistency.engine.replicas import Replicas
+from app.consistency.engine.versions import UNWRITTEN, Version, Versioned
 from app.consistency.eventual import publish
-from app.consistency.quorum import UNWRITTEN, N, Quorum, R, Register, Version, Versioned, W
+from app.consistency.quorum import N, Quorum, R, Register, W
 from app.errors import InDoubt, Malformed, Refused
 from app.web.objects import REGISTER, described
 from app.web.origin import BadRequest

@@ -10,7 +10,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from app.consistency.quorum import N, Versioned, decode
+from app.consistency.engine.versions import Versioned, decode
+from app.consistency.quorum import N
 from app.errors import Malformed
 from app.web.paced_watcher import PacedWatcher
 from app.zookeeper import client as zk, paths

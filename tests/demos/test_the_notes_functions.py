@@ -223,8 +223,10 @@ def test_a_client_for_each_replica_does_as_well_as_one_for_all(hosts: Any, place
     assert hard.quorum_read("histogram_matrix", client=hosts) == b"a matrix"
 
 
-def test_an_object_that_was_never_written_reads_as_empty(hosts: Any) -> None:
-    assert hard.quorum_read("histogram_matrix", client=hosts) == b""
+def test_a_read_of_an_object_that_was_never_written_is_refused_and_creates_nothing(hosts: Any) -> None:
+    with pytest.raises(TooFewReplicas, match="never created"):
+        hard.quorum_read("histogram_matrix", client=hosts)
+    assert zk.wait(hosts.exists_async(paths.object_root("histogram_matrix")), zk.Deadline(5)) is None
 
 
 def test_objects_are_told_apart(hosts: Any) -> None:

@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from docs.generate.diffs import PAGE, regenerated
 from tests.conftest import ROOT
 from tests.docs.pages import blocks, exists, links, named
 
@@ -71,3 +72,9 @@ def test_the_glossary_fits_on_a_page_and_is_in_order() -> None:
 def test_no_block_is_of_a_kind_that_no_test_knows() -> None:
     kinds = {block.kind for page in PAGES for block in blocks(page)}
     assert kinds <= {"sh", "text", "diff", "mermaid", "history"}
+
+
+def test_the_diffs_on_the_page_of_exercises_are_their_patches() -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    assert regenerated(page) == page, "stale: python -m docs.generate.diffs"
+    assert regenerated(page.replace("N, W, R = 5, 2, 2", "N, W, R = 5, 1, 1")) == page

@@ -11,7 +11,8 @@ import eventlet
 from app.checker.history import Recorder, Value
 from app.consistency.as_in_the_notes import NotesRegister
 from app.consistency.engine.replicas import NoReply, Offline, ReplicaHost, Replicas
-from app.consistency.quorum import UNWRITTEN, Quorum, Register, Versioned, decode
+from app.consistency.engine.versions import UNWRITTEN, Versioned, decode
+from app.consistency.quorum import Quorum, Register
 from app.demo.recording import NOT_A_RESULT, recorded_read, recorded_write
 from app.zookeeper import client as zk, paths
 from app.zookeeper.link import Link

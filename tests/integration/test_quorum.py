@@ -12,7 +12,8 @@ from app.checker.linearizability import check_register
 from app.checker.verdict import Verdict
 from app.consistency.as_in_the_notes import NotesRegister
 from app.consistency.engine.replicas import NoReply, Offline, ReplicaHost, Replicas, ZnodeValue
-from app.consistency.quorum import UNWRITTEN, Quorum, Register, Version, Versioned, encode
+from app.consistency.engine.versions import UNWRITTEN, Version, Versioned, encode
+from app.consistency.quorum import Quorum, Register
 from app.demo.recording import recorded_read, recorded_write
 from app.demo.servers import Servers
 from app.errors import InDoubt, Refused, TooFewReplicas
@@ -37,7 +38,7 @@ def cast(place: Place, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cast]:
 @pytest.fixture
 def exactly_those(monkeypatch: pytest.MonkeyPatch) -> None:
     """A read of chosen replicas waits for them, also on a busy machine where they are late: no others."""
-    monkeypatch.setattr("app.consistency.quorum._HEDGE_S", 1000.0)
+    monkeypatch.setattr("app.consistency.engine.fanout._HEDGE_S", 1000.0)
 
 
 def everywhere(cast: Cast, value: bytes) -> None:

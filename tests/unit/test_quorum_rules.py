@@ -9,20 +9,8 @@ import pytest
 from hypothesis import given, strategies as st
 
 from app.consistency.engine.replicas import NoReply, Offline, Replicas, ZnodeValue
-from app.consistency.quorum import (
-    UNWRITTEN,
-    Quorum,
-    Register,
-    Version,
-    Versioned,
-    adopts,
-    decode,
-    encode,
-    holders,
-    needs_write_back,
-    newest,
-    next_version,
-)
+from app.consistency.engine.versions import UNWRITTEN, Version, Versioned, decode, encode
+from app.consistency.quorum import Quorum, Register, adopts, holders, needs_write_back, newest, next_version
 from app.errors import BadSettingError, InDoubt, Malformed, Refused, TooFewReplicas
 from app.zookeeper import client as zk
 

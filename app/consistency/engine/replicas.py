@@ -1,23 +1,23 @@
 """One object's replicas: znodes that are *served only while their host lives*.
 
-The five replica znodes share one ZooKeeper ensemble; what is real is that each fails alone. Replica i is
-hosted by a participant that holds the ephemeral znode ``/hosts/<i>``. Every access is one ZooKeeper
-transaction with a check of it, so a replica goes offline with its host's session and comes back with its
-old data, as a disk would.
+The five replica znodes share one ZooKeeper ensemble; what is real is that each fails alone. A participant
+hosts replica i while it holds the ephemeral znode ``/hosts/<i>``. Every access is one ZooKeeper transaction
+with a check of that znode, so a replica goes offline with its host's session and comes back with its old
+data, as a disk would.
 
-What a protocol makes of the answers is not decided here: the full quorum and the notes' share this access.
+What the answers mean is not decided here: the full quorum and the notes' share this access.
 """
 
 import logging
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
 
 from kazoo.client import KazooClient
 from kazoo.exceptions import BadVersionError, NodeExistsError, NoNodeError
 
-from app.errors import InDoubt, Refused
+from app.consistency.engine.versions import Versioned, decode
+from app.errors import InDoubt, Malformed, Refused
 from app.zookeeper import client as zk, paths
 from app.zookeeper.reconcile import Reconciler
 
@@ -26,14 +26,14 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Offline:
-    """The replica is provably not served, or nothing was sent to it: it did not store anything."""
+    """The replica provably did not store anything: it is not served, or nothing was sent to it."""
 
     why: str
 
 
 @dataclass(frozen=True, slots=True)
 class NoReply:
-    """No answer: it may have stored, or may yet."""
+    """No reply: it may have stored, or may store yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,16 +44,23 @@ class ZnodeValue:
     znode_version: int
 
 
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A replica's answer: what it holds, and the znode version to replace it by."""
+
+    held: Versioned
+    znode_version: int
+
+
 class Replicas:
     """Access to the N replicas of one object, replica i through ``clients[i - 1]``.
 
     In one process each replica has a client on its host's own link, so that cutting the link is the fault.
-    With pods the same client stands in all N places. What a protocol does with the answers is not its
-    business: the notes' quorum goes through here as well.
+    With pods the same client stands in all N places.
     """
 
-    def __init__(self, object_id: str, clients: Sequence[Any], root: str = "") -> None:
-        """``root``: below what the object lives, where its hosts live elsewhere."""
+    def __init__(self, object_id: str, clients: Sequence[KazooClient], root: str = "") -> None:
+        """``root``: the path above the object, where its hosts stand elsewhere."""
         self.object_id = object_id
         self._clients = tuple(clients)
         self._root = root
@@ -99,10 +106,24 @@ class Replicas:
         except zk.TransactionFailed:
             return Offline("its host is dead")
         except NoNodeError:
-            return Offline("its data is lost, so it must not vote")
+            return Offline("it has no data: lost, or the object was never created")
         except zk.NO_REPLY:
             return NoReply()
         return ZnodeValue(data, stat.version)
+
+    def reading(self, index: int, deadline: zk.Deadline) -> Reading | Offline:
+        """What replica ``index`` holds. Waits for a lost connection, since asking again changes nothing."""
+        found: ZnodeValue | Offline | NoReply = NoReply()
+        while isinstance(found, NoReply):
+            if not self.reconnected(index, deadline):
+                return Offline("no connection in time")
+            found = self.read(index, deadline)
+        if isinstance(found, Offline):
+            return found
+        try:
+            return Reading(decode(found.data), found.znode_version)
+        except Malformed as error:
+            return Offline(str(error))
 
     def store(
         self, index: int, data: bytes, znode_version: int, deadline: zk.Deadline
@@ -122,7 +143,7 @@ class Replicas:
         except zk.TransactionFailed as rejected:
             if isinstance(rejected.cause, BadVersionError):
                 return None
-            return Offline("its host is dead" if rejected.index == 0 else "its data is lost")
+            return Offline("its host is dead" if rejected.index == 0 else "it has no data")
         except zk.NO_REPLY:
             return NoReply()
         return version
@@ -141,7 +162,7 @@ class ReplicaHost:
     Args:
         client: the host's own connected client; the replica is as alive as its session.
         index: which replica, from 1.
-        name: who hosts it, for those who look at ``/hosts/<index>``.
+        name: the host's, as ``/hosts/<index>`` shows it.
     """
 
     def __init__(self, client: KazooClient, index: int, name: str) -> None:
@@ -159,7 +180,7 @@ class ReplicaHost:
         self._reconciler.stop()
 
     def _hold(self) -> None:
-        """Own the znode, or wait for its former owner's end; in any case hear of its loss."""
+        """Own the znode, or wait until its owner's session ends; watch it in either case."""
         deadline = zk.Deadline(zk.STEP_S)
         with suppress(NodeExistsError):
             zk.wait(self._client.create_async(self._path, self._name, ephemeral=True), deadline)
@@ -167,6 +188,6 @@ class ReplicaHost:
         if found is None:
             self._reconciler.wake()  # gone since: try again
         elif found[0] == self._name and zk.session_id(self._client) not in (None, found[1].ephemeralOwner):
-            # Our own former life's, whose session has yet to run out; we are its only heir.
+            # Our own former session's, which has yet to expire: the znode is ours to replace.
             with suppress(NoNodeError):
                 zk.wait(self._client.delete_async(self._path, version=found[1].version), deadline)

@@ -17,7 +17,8 @@ from app.checker.history import Value, Version
 from app.cluster.guest_actor import Actor
 from app.consistency.as_in_the_notes import NotesRegister
 from app.consistency.engine.replicas import ReplicaHost, Replicas
-from app.consistency.quorum import Quorum, Register, Versioned, newest
+from app.consistency.engine.versions import Versioned
+from app.consistency.quorum import Quorum, Register, newest
 from app.errors import Unreachable
 from app.zookeeper import client as zk, paths
 from app.zookeeper.link import Link
@@ -32,7 +33,7 @@ class WithoutWriteBack(Register):
 
     def read(self) -> Versioned:
         """The newest of R answers, whoever holds it. Raises TooFewReplicas."""
-        seen = self._ask(self._quorum.r, zk.Deadline(self._timeout_s))
+        seen = self._query(self._quorum.r, zk.Deadline(self._timeout_s))
         return newest(answer.held for answer in seen.values())
 
 
