@@ -1,6 +1,6 @@
 // The job that is shown: sending it, its phases and tasks, its pictures, its end; and the list of the last ones.
 
-import { Phase } from "./cells.js";
+import { Phase } from "./task_grid.js";
 import { ask, found, h, inDoubt, say, why } from "./dom.js";
 
 const JOBS_KEPT = 10;
