@@ -20,8 +20,10 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-from app.checker.guarantees import converged, monotonic_reads
+from kazoo.recipe.watchers import DataWatch
+
 from app.checker.history import History
+from app.checker.replicas import converged, monotonic_reads
 from app.checker.verdict import Verdict, worst
 from app.cluster.messages import Entry, Part
 from app.consistency.as_in_the_notes import BlindPublisher, overwrite
@@ -32,6 +34,7 @@ from app.demo.participants import Participant
 from app.demo.remote import RemoteConfig
 from app.demo.stage import Stage
 from app.errors import InDoubt, Malformed
+from app.zookeeper import paths
 
 REPLICAS = 5
 REFRESH_S = 1.0  # the safety net's period; 30 s in a worker, where nobody looks at "since when"
@@ -96,12 +99,10 @@ def play(stage: Stage, protocol: str) -> None:
 def two_blind_publishers(stage: Stage) -> None:
     stage.story.act("the notes: two publishers set what they last read")
     ada, bob = BlindPublisher(stage.client), BlindPublisher(stage.session())
-    ada.read()
-    bob.read()
+    stage.story.say(f"ada reads {ada.read()}; bob reads {bob.read()}")
     size, reducers = stage.fresh(), stage.fresh()
     stage.write("ada", stage.key("chunk_size"), size, lambda: (ada.push({"chunk_size": size}), ""))
     stage.write("bob", stage.key("reducers"), reducers, lambda: (bob.push({"reducers": reducers}), ""))
-    stage.story.say(f"both have read {shown(stage)}")
     stage.story.say(f"ada publishes chunk_size={size}: ok.  bob publishes reducers={reducers}: ok")
     how_it_ends(stage)
 
@@ -115,7 +116,7 @@ def two_publishers(stage: Stage) -> None:
         lambda: update(stage, "bob", bob, "reducers", reducers),
     )
     stage.story.say(f"ada publishes chunk_size={size} while bob publishes reducers={reducers}")
-    stage.story.say("whoever is second is turned away by the version, and merges into what is there")
+    stage.story.say("the second writer's set fails its version check; it reads again and merges")
     how_it_ends(stage)
 
 
@@ -129,6 +130,8 @@ def how_it_ends(stage: Stage) -> None:
 
 def an_update(stage: Stage) -> None:
     stage.story.act("an update, and how long each copy lags behind it")
+    mine = ConfigReplica(stage.client, "global_app_config")
+    DataWatch(stage.client, paths.CONFIG, partial(watch_global_config, client=mine))
     began = time.monotonic()
     pushed = stage.write(
         "master", stage.key("chunk_size"), 2048, lambda: (master_push_update(client=stage.client).mzxid, "")
@@ -141,6 +144,8 @@ def an_update(stage: Stage) -> None:
         lag_ms = (role(one).applied_at - began) * 1000
         rows.append((one.name, f"{role(one).copy.mzxid:#x}", f"{lag_ms:.1f} ms"))
     stage.story.table(("replica", "applied zxid", "after the call"), rows)
+    stage.require(lambda: mine.copy.mzxid >= pushed[0], "watch_global_config has the update")
+    stage.story.say(f"the notes' own watch has it, too: global_app_config = {global_app_config}")
     stage.story.look_with(f"zkCli.sh get {stage.chroot}/nodes/{stage.present[0].name}")
 
 

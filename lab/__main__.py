@@ -30,6 +30,12 @@ DEMOS = {
     "medium": "demo_medium_primary_backup.py",
     "hard": "demo_hard_quorum.py",
 }
+# What each demo claims, and about how long it takes with its default options.
+CLAIMS = {
+    "easy": "eventual consistency: all copies converge, none goes back, no update is lost (about 10 s)",
+    "medium": "primary-backup: what was acknowledged is on two disks, what was refused on none (about 15 s)",
+    "hard": "quorums, N-W-R = 5-3-3: every read returns the newest completed write (about 15 s)",
+}
 
 Command = Callable[[argparse.Namespace, Interrupts], int]
 
@@ -76,6 +82,7 @@ def demo(arguments: argparse.Namespace, interrupts: Interrupts) -> int:
     statuses = set()
     with _environment(arguments, interrupts) as environment:
         for name in names or DEMOS:
+            print_to_stderr(f"demo {name}: {CLAIMS[name]}")
             command = [sys.executable, str(TOP / DEMOS[name]), *options]
             statuses.add(child.run(command, environment, interrupts))
             if interrupts.signum is not None:

@@ -39,9 +39,11 @@ class BlindPublisher:
         self._client = client
         self._copy: dict[str, JsonValue] = {}
 
-    def read(self) -> None:
+    def read(self) -> dict[str, JsonValue]:
+        """Take what is there now as its own copy."""
         data, _ = zk.wait(self._client.get_async(paths.CONFIG), zk.Deadline(zk.STEP_S))
         self._copy = eventual.parse(data)
+        return self._copy
 
     def push(self, change: Mapping[str, JsonValue]) -> int:
         """Returns the zxid of the write. No version is given, so another's change is overwritten unseen."""

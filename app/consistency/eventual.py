@@ -85,7 +85,7 @@ def parse(data: bytes) -> dict[str, JsonValue]:
 
 
 def newer(held: Copy, offered: Copy) -> Copy:
-    """What a copy holds after it was offered a value: never an older one (monotonic reads)."""
+    """Which of the two a copy holds from now on: never an older one (monotonic reads)."""
     return offered if offered.mzxid > held.mzxid else held
 
 
@@ -202,9 +202,9 @@ class ConfigReplica:
         self._heard_at = time.monotonic()
         if data is None or stat is None:
             return
-        if stat.mzxid <= self._copy.mzxid:
-            return
-        self._apply(data, stat.mzxid)
+        offered = Copy(stat.mzxid)
+        if newer(self._copy, offered) is offered:
+            self._apply(data, stat.mzxid)
 
     def _apply(self, data: bytes, mzxid: int) -> None:
         try:
@@ -214,7 +214,7 @@ class ConfigReplica:
             log.warning("%s: keeping the last good one: %s", self._node, error)
             return
         self.rejected = None
-        self._copy = newer(self._copy, Copy(mzxid, value))
+        self._copy = Copy(mzxid, value)
         self.applied_at = time.monotonic()
         self._to_announce.put(None)
         try:

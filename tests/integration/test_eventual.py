@@ -138,6 +138,17 @@ def test_a_copy_never_goes_back_whatever_it_hears(place: Place) -> None:
     assert (one.copy, applied, one.rejected) == (now, [now], None)
 
 
+def test_the_rule_newer_alone_decides_what_a_copy_applies(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = replica(place, refresh_s=NEVER_S)
+    now = publish(place.client(), {"chunk_size": 5})
+    eventually(lambda: one.copy == now)
+    monkeypatch.setattr(eventual, "newer", lambda held, offered: offered)
+    one.hear(encoded({"chunk_size": 4}), stat(now.mzxid - 1))
+    assert one.copy.mzxid == now.mzxid - 1, "with the rule broken the copy goes back"
+
+
 def test_a_copy_asks_for_what_is_current_before_it_reads_for_the_first_time(place: Place) -> None:
     """A session that has just begun may be on a follower that lags."""
     client, calls = place.client(), list[str]()

@@ -13,7 +13,7 @@ from tests.conftest import ROOT
 from tests.k8s.manifests import K8S, built, containers, key, labels_of_pods, of_kind, workloads
 
 PAGES = ("README.md", "docs/kubernetes.md")
-# As the notes print them; see reference.md of the course.
+# As the course's notes print them.
 NOTES = """\
 eval $(minikube docker-env)
 docker build -t zk-app:latest .

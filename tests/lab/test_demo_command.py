@@ -32,6 +32,16 @@ def test_all_run_in_order_and_the_worst_status_counts(log: Path) -> None:
     assert log.read_text() == "easy []\nmedium []\nhard []\n"
 
 
+def test_each_demo_is_announced_with_its_claim_before_it_begins(
+    log: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    command_line.main(["demo", "hard", "easy", "--json"])
+    announced = [line for line in capfd.readouterr().err.splitlines() if line.startswith("lab: demo ")]
+    assert [line.split(":")[1] for line in announced] == [" demo hard", " demo easy"]
+    assert "every read returns the newest completed write" in announced[0]
+    assert log.read_text().startswith("hard")
+
+
 def test_those_named_run_and_get_the_options(log: Path) -> None:
     assert command_line.main(["demo", "hard", "easy", "--seed", "3", "--json"]) == 4
     assert log.read_text() == "hard ['--seed', '3', '--json']\neasy ['--seed', '3', '--json']\n"
