@@ -1,6 +1,6 @@
 # One command each; everything is set up on the first call. `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help demo lab test quick bench matrix chaos pagebench screenshots deploy undeploy page lint setup clean
+.PHONY: help demo lab test test-all quick bench matrix chaos pagebench screenshots deploy undeploy page lint setup clean
 
 PYTHON ?= python3
 VENV   := .venv
@@ -8,7 +8,7 @@ PY     := $(VENV)/bin/python
 export EVENTLET_NO_GREENDNS := yes
 
 help:   ## this list
-	@grep -hE '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 12
+	@grep -hE '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 12
 
 demo: $(VENV)/ready   ## a real ZooKeeper ensemble, and the three demos on it (OPTIONS="--step" is passed on)
 	@$(PY) -m lab demo $(OPTIONS)
@@ -18,12 +18,16 @@ lab: $(VENV)/ready   ## an ensemble and five workers, the page on http://127.0.0
 
 # Tests mostly wait (for sessions to run out, for servers to start): four files at a time, on two cores as well.
 # Hundreds of processes import the same files: compiled once, also where PYTHONDONTWRITEBYTECODE is set.
-test: $(VENV)/ready-dev   ## every test, 12 to 15 minutes on two cores; what needs a Docker engine or Chromium is skipped without, and counted
-	@$(PY) -m compileall -q app lab proof tests docs *.py
-	@$(PY) -m pytest -n 4 --dist loadfile --no-loadscope-reorder $(PYTEST)
+TESTS = $(PY) -m compileall -q app lab proof tests docs *.py && $(PY) -m pytest -n 4 --dist loadfile --no-loadscope-reorder
 
-quick: $(VENV)/ready   ## unit tests and the three demos
-	@$(PY) -m pytest -q -n 2 tests/unit --ignore tests/unit/checker/test_timeline_in_a_browser.py
+test: $(VENV)/ready-dev   ## the fast tests, on real servers: about six minutes on two quiet cores
+	@$(TESTS) -m "not whole" $(PYTEST)
+
+test-all: $(VENV)/ready-dev   ## every test, 15 to 20 minutes; without a Docker engine or Chromium it skips what needs them, and counts it
+	@$(TESTS) $(PYTEST)
+
+quick: $(VENV)/ready   ## the fast unit tests and the three demos, about two minutes
+	@$(PY) -m pytest -q -n 2 -m "not whole" tests/unit
 	@$(PY) -m lab demo
 
 bench: $(VENV)/ready   ## speed beside raw ZooKeeper calls, and its growth; table, bench-results/bench.json, bench.svg
@@ -50,7 +54,7 @@ page: $(VENV)/ready   ## the page of the master on minikube, on http://localhost
 undeploy: $(VENV)/ready   ## remove from minikube what deploy has put there
 	@$(PY) -m lab undeploy $(OPTIONS)
 
-lint: $(VENV)/ready-dev   ## ruff, mypy --strict, and who may import whom
+lint: $(VENV)/ready-dev   ## ruff, mypy --strict, and who may import whom: about a minute
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/ruff format --check .
 	@$(VENV)/bin/mypy

@@ -43,6 +43,7 @@ def test_every_make_target_exists(target: str) -> None:
     assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.M)
 
 
+@pytest.mark.whole
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize("line", DEMO_LINES)
 def test_every_demo_command_runs_and_says_what_it_found(line: str, ensemble: Ensemble) -> None:

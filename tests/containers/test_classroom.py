@@ -11,7 +11,7 @@ from app.zookeeper import paths
 from tests.containers.conftest import Classroom, until
 from tests.worker.conftest import as_file, as_pixels, equalized, noise
 
-pytestmark = [pytest.mark.docker, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.whole, pytest.mark.docker, pytest.mark.timeout(300)]
 
 DEMOS = ("demo_easy_eventual.py", "demo_medium_primary_backup.py", "demo_hard_quorum.py")
 # What the issue asks for, in MB: a worker that idles, and all eight containers.

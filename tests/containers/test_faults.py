@@ -15,7 +15,7 @@ from tests.containers.conftest import Classroom, until
 from tests.containers.pods import Pod
 from tests.worker.conftest import Picture, as_file, as_pixels, equalized, noise
 
-pytestmark = [pytest.mark.docker, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.whole, pytest.mark.docker, pytest.mark.timeout(300)]
 
 WHO = ("master", "backup", "worker", "ZooKeeper leader")
 # Longer than a worker's session (6 s), so that others have noticed.

@@ -10,6 +10,8 @@ from app.zookeeper import client as zk, paths
 from tests.demos.conftest import SingleServer
 from tests.demos.playing import DEMOS, Played, Playing, play, roots, within
 
+pytestmark = pytest.mark.whole
+
 INTERRUPTED = 130
 
 

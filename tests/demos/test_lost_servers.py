@@ -10,6 +10,8 @@ from tests.conftest import Ensemble
 from tests.demos.conftest import SingleServer
 from tests.demos.playing import DEMOS, Playing
 
+pytestmark = pytest.mark.whole
+
 IN_DOUBT = 4
 
 

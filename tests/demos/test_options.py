@@ -27,6 +27,7 @@ KEYS = {
 Zookeeper = dict[str, str]
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("demo", DEMOS)
 def test_the_notes_alone_are_violated_and_end_with_status_1(demo: str, zookeeper: Zookeeper) -> None:
     played = play(demo, "--protocol", "notes", *SMALL_LOAD, zookeeper=zookeeper)
@@ -37,6 +38,7 @@ def test_the_notes_alone_are_violated_and_end_with_status_1(demo: str, zookeeper
     assert (played.stderr, played.left) == ("", [])
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("demo", DEMOS)
 def test_the_full_protocol_alone_holds_and_says_nothing_of_the_notes(
     demo: str, zookeeper: Zookeeper, tmp_path: Path
@@ -72,6 +74,7 @@ def test_the_full_protocol_alone_holds_and_says_nothing_of_the_notes(
         assert f"({len(history.operations)} operations" in played.verdict
 
 
+@pytest.mark.whole
 def test_json_is_one_object_with_the_promised_keys_and_nothing_else(zookeeper: Zookeeper) -> None:
     options = ("--json", *SMALL_LOAD, "--faults", "none", "--seed", "5")
     played = play("easy", *options, zookeeper=zookeeper)
@@ -87,6 +90,7 @@ def test_json_is_one_object_with_the_promised_keys_and_nothing_else(zookeeper: Z
     assert played.stderr == ""
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("demo", DEMOS)
 def test_a_violated_json_verdict_names_the_guilty_operations(demo: str, zookeeper: Zookeeper) -> None:
     played = play(demo, "--json", "--protocol", "notes", *SMALL_LOAD, zookeeper=zookeeper)
@@ -103,6 +107,7 @@ def test_a_violated_json_verdict_names_the_guilty_operations(demo: str, zookeepe
         assert operation["process"]
 
 
+@pytest.mark.whole
 def test_history_on_standard_output_moves_the_story_to_standard_error(zookeeper: Zookeeper) -> None:
     played = play("easy", "--protocol", "notes", "--history", "-", zookeeper=zookeeper)
     assert played.status == 1, str(played)
@@ -121,6 +126,7 @@ def test_weak_quorums_are_convicted(zookeeper: Zookeeper) -> None:
     assert "--weak: R+W = 4 <= N = 5" in played.titles
 
 
+@pytest.mark.whole
 def test_other_quorums_that_meet_hold(zookeeper: Zookeeper) -> None:
     options = ("--n", "3", "--w", "2", "--r", "2", *SMALL_LOAD, "--faults", "none")
     played = play("hard", *options, zookeeper=zookeeper)
@@ -147,6 +153,7 @@ def test_step_waits_for_enter_after_each_act_and_says_how_to_look(zookeeper: Zoo
     assert played.status == 1
 
 
+@pytest.mark.whole
 def test_step_goes_on_when_nobody_can_press_enter(zookeeper: Zookeeper) -> None:
     played = play("easy", "--step", "--protocol", "notes", *SMALL_LOAD, zookeeper=zookeeper)
     assert played.status == 1, str(played)

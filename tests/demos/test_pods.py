@@ -26,7 +26,7 @@ from tests.demos.playing import (
 )
 from tests.demos.test_options import only_object
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = [pytest.mark.whole, pytest.mark.timeout(240)]
 
 CAST = {"easy": 5, "medium": 2, "hard": 5}
 USAGE, IN_DOUBT, INTERRUPTED = 2, 4, 130

@@ -10,7 +10,7 @@ from tests.demos.conftest import Pods, SingleServer
 from tests.demos.playing import assert_one_line, play
 from tests.demos.test_options import KEYS, only_object
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = [pytest.mark.whole, pytest.mark.timeout(120)]
 
 USAGE, IN_DOUBT = 2, 4
 

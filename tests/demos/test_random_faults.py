@@ -7,6 +7,8 @@ import pytest
 from tests.conftest import Ensemble
 from tests.demos.playing import Played, play
 
+pytestmark = pytest.mark.whole
+
 LOAD = ("--operations", "300", "--clients", "8", "--faults", "random")
 
 

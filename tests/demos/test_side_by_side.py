@@ -7,6 +7,8 @@ from app.zookeeper import client as zk, paths
 from tests.conftest import Ensemble, Place
 from tests.demos.playing import play_at_once, roots
 
+pytestmark = pytest.mark.whole
+
 
 @pytest.mark.timeout(180)
 def test_all_three_and_each_twice_hold_side_by_side(ensemble: Ensemble) -> None:

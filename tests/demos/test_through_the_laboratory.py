@@ -11,6 +11,8 @@ import pytest
 from app.checker.parsing import read_history
 from tests.demos.playing import ROOT, processes_of
 
+pytestmark = pytest.mark.whole
+
 LAB_DEMO = (sys.executable, "-m", "lab", "demo")
 
 

@@ -38,6 +38,7 @@ def test_the_page_shows_both_protocols_the_notes_first(zookeeper: Zookeeper, tmp
     assert all(key["ordered"] for key in full["keys"])
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("demo", ["easy", "medium"])
 def test_a_violated_run_and_one_that_prints_json_have_a_page_too(
     demo: str, zookeeper: Zookeeper, tmp_path: Path
@@ -84,6 +85,7 @@ def test_a_run_that_never_began_leaves_no_page_and_keeps_an_earlier_one(tmp_path
     assert old.read_text() == "of an earlier run"
 
 
+@pytest.mark.whole
 @pytest.mark.timeout(180)
 def test_what_was_watched_has_a_page(pods: Pods, tmp_path: Path) -> None:
     file = tmp_path / "timeline.html"

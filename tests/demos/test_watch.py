@@ -12,7 +12,7 @@ from tests.demos.conftest import Pods, SingleServer
 from tests.demos.playing import Playing, assert_one_line, play, roots, within
 from tests.demos.test_options import only_object
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = [pytest.mark.whole, pytest.mark.timeout(180)]
 
 USAGE = 2
 WATCH = ("hard", "--watch")

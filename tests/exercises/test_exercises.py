@@ -58,13 +58,18 @@ def ended(run: "subprocess.Popen[str]") -> tuple[int, str]:
     return run.returncode, said
 
 
+ALONE = [name for name in CONVICTED if name not in HARM_SERVERS]
+
+
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
     return copy_of_the_tree(tmp_path)
 
 
 @pytest.mark.timeout(180)
-@pytest.mark.parametrize("name", [name for name in CONVICTED if name not in HARM_SERVERS])
+@pytest.mark.parametrize(
+    "name", [ALONE[0], *(pytest.param(name, marks=pytest.mark.whole) for name in ALONE[1:])]
+)
 def test_the_tree_as_it_is_holds_and_with_the_patch_it_is_convicted(
     name: str, tree: Path, ensemble: Ensemble
 ) -> None:
@@ -74,6 +79,7 @@ def test_the_tree_as_it_is_holds_and_with_the_patch_it_is_convicted(
     check(held, violated, CONVICTED[name])
 
 
+@pytest.mark.whole
 @pytest.mark.timeout(240)
 @pytest.mark.usefixtures("servers")  # skipped where they are somebody else's; mended, whatever happens
 @pytest.mark.parametrize("name", HARM_SERVERS)

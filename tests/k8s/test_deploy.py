@@ -124,6 +124,7 @@ def test_a_missing_tool_is_said_in_one_line_that_says_where_to_get_it(tools: Too
     assert f"{missing} isn't installed: https://" in last_line(errors)
 
 
+@pytest.mark.whole
 def test_too_little_memory_for_minikube_says_what_to_do(minikube: Tools) -> None:
     words = "X Exiting due to RSRC_INSUFFICIENT_SYS_MEMORY: System only has 3072MiB available\n"
     minikube.answer({**STOPPED, "minikube start": {"status": 29, "errors": words}})
@@ -226,6 +227,7 @@ def test_undeploy_has_nothing_to_do_where_nothing_runs(minikube: Tools) -> None:
     assert minikube.commands() == ["minikube status -p minikube"]
 
 
+@pytest.mark.whole
 def test_a_tool_that_never_ends_is_ended(tools: Tools, monkeypatch: pytest.MonkeyPatch) -> None:
     tools.install("kubectl")
     tools.answer({"kubectl": {"seconds": 60}})
@@ -236,6 +238,7 @@ def test_a_tool_that_never_ends_is_ended(tools: Tools, monkeypatch: pytest.Monke
     assert all(gone(one["pid"]) for one in tools.asked())
 
 
+@pytest.mark.whole
 def test_told_to_end_it_ends_its_tool_first(minikube: Tools) -> None:
     minikube.answer({"docker build": {"seconds": 60}})
     deploying = minikube.start("deploy")

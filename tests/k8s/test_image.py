@@ -15,7 +15,7 @@ from tests.conftest import ROOT, eventually
 from tests.lab.conftest import need
 
 # The first build fetches Python and the packages.
-pytestmark = [pytest.mark.docker, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.whole, pytest.mark.docker, pytest.mark.timeout(900)]
 BASE = "python:3.13-slim"
 TAG = "zk-app:test"
 WRITTEN = {

@@ -18,6 +18,8 @@ from lab.interrupts import Interrupts
 from lab.kubectl import ClusterError
 from tests.k8s.conftest import Tools
 
+pytestmark = pytest.mark.whole
+
 SOON_S = 20.0
 
 

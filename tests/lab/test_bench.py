@@ -50,6 +50,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], P
     return json.loads(ran.stdout), folder
 
 
+@pytest.mark.whole
 @pytest.mark.timeout(600)
 def test_every_operation_has_its_floor_and_its_ratio(results: tuple[dict[str, Any], Path]) -> None:
     rows = {row["operation"]: row for row in results[0]["rows"]}
@@ -61,6 +62,7 @@ def test_every_operation_has_its_floor_and_its_ratio(results: tuple[dict[str, An
         assert row["over"] == (round(row["ratio"], 2) > row["target"])
 
 
+@pytest.mark.whole
 @pytest.mark.timeout(600)
 def test_every_operation_has_the_notes_beside_it_and_says_what_they_lose(
     results: tuple[dict[str, Any], Path],
@@ -72,6 +74,7 @@ def test_every_operation_has_the_notes_beside_it_and_says_what_they_lose(
         assert bool(row["notes"]) == (row["operation"] != yardstick)
 
 
+@pytest.mark.whole
 @pytest.mark.timeout(600)
 def test_every_growth_has_points_an_exponent_and_what_limits_it(
     results: tuple[dict[str, Any], Path],
@@ -88,6 +91,7 @@ def test_every_growth_has_points_an_exponent_and_what_limits_it(
             assert series["off_by"] >= 1
 
 
+@pytest.mark.whole
 @pytest.mark.timeout(600)
 def test_the_worker_has_its_figures(results: tuple[dict[str, Any], Path]) -> None:
     figures = results[0]["worker"]
@@ -96,6 +100,7 @@ def test_the_worker_has_its_figures(results: tuple[dict[str, Any], Path]) -> Non
     assert all(figure["over"] == (round(figure["value"], 2) > figure["target"]) for figure in figures)
 
 
+@pytest.mark.whole
 @pytest.mark.timeout(600)
 def test_the_folder_has_the_same_as_json_and_as_a_chart(results: tuple[dict[str, Any], Path]) -> None:
     told, folder = results

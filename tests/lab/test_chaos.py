@@ -26,6 +26,7 @@ def told() -> dict[str, Any]:
     return dict(json.loads(done.stdout))
 
 
+@pytest.mark.whole
 @pytest.mark.timeout(300)
 def test_nothing_is_lost_and_nothing_is_done_twice(told: dict[str, Any]) -> None:
     assert told["violations"] == []
@@ -33,6 +34,7 @@ def test_nothing_is_lost_and_nothing_is_done_twice(told: dict[str, Any]) -> None
     assert set(told["promises"].values()) == {"held"}
 
 
+@pytest.mark.whole
 @pytest.mark.timeout(300)
 def test_every_kind_of_load_was_there_and_met_faults(told: dict[str, Any]) -> None:
     operations = told["operations"]
@@ -73,6 +75,7 @@ def test_servers_that_are_somebody_elses_are_not_harmed() -> None:
     assert "unset ZK_HOSTS" in done.stderr
 
 
+@pytest.mark.whole
 @pytest.mark.timeout(240)
 def test_an_interrupted_run_leaves_no_process_behind(tmp_path: Path) -> None:
     log = tmp_path / "log"

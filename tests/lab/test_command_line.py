@@ -65,6 +65,7 @@ def test_run_shows_its_command_the_servers_and_ends_with_its_status(lab: Supervi
     assert lab.leftovers() == []
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_reaches_the_command_once_and_then_everything_is_removed(
     lab: Supervisor, backend: str, signum: signal.Signals
@@ -79,6 +80,7 @@ def test_a_signal_reaches_the_command_once_and_then_everything_is_removed(
     assert lab.leftovers() == []
 
 
+@pytest.mark.whole
 def test_interrupted_while_it_starts_it_leaves_nothing(lab: Supervisor, backend: str) -> None:
     process = lab.start("run", "--backend", backend, "--", "true")
     until(lambda: bool(lab.leftovers()), lab.leftovers)
@@ -90,6 +92,7 @@ def test_interrupted_while_it_starts_it_leaves_nothing(lab: Supervisor, backend:
     assert lab.leftovers() == []
 
 
+@pytest.mark.whole
 def test_servers_end_when_the_one_who_wanted_them_is_gone(lab: Supervisor, backend: str) -> None:
     process = lab.start("servers", "--json", "--until-stdin-closes", *ONE, "--backend", backend)
     found = announced(process)
@@ -102,6 +105,7 @@ def test_servers_end_when_the_one_who_wanted_them_is_gone(lab: Supervisor, backe
     assert lab.leftovers() == []
 
 
+@pytest.mark.whole
 def test_java_servers_die_with_a_supervisor_that_is_killed(lab: Supervisor) -> None:
     need("java")
     process = lab.start("servers", "--json", *ONE, "--backend", "java")
@@ -110,6 +114,7 @@ def test_java_servers_die_with_a_supervisor_that_is_killed(lab: Supervisor) -> N
     until(lambda: lab.leftovers() == [], lab.leftovers)
 
 
+@pytest.mark.whole
 @pytest.mark.docker
 def test_containers_of_a_supervisor_that_was_killed_are_swept_by_the_next(lab: Supervisor) -> None:
     need("docker")
@@ -122,6 +127,7 @@ def test_containers_of_a_supervisor_that_was_killed_are_swept_by_the_next(lab: S
     assert lab.leftovers() == []
 
 
+@pytest.mark.whole
 @pytest.mark.docker
 def test_a_missing_image_is_said_in_one_line_with_status_3(lab: Supervisor) -> None:
     need("docker")
@@ -135,6 +141,7 @@ def test_a_missing_image_is_said_in_one_line_with_status_3(lab: Supervisor) -> N
     assert lab.leftovers() == []
 
 
+@pytest.mark.whole
 @pytest.mark.docker
 def test_an_image_that_is_no_zookeeper_is_said_in_one_line_with_status_3(lab: Supervisor) -> None:
     need("docker")
@@ -153,6 +160,7 @@ def test_an_image_that_is_no_zookeeper_is_said_in_one_line_with_status_3(lab: Su
     assert lab.leftovers() == []
 
 
+@pytest.mark.whole
 def test_without_a_docker_engine_java_runs_the_servers(lab: Supervisor) -> None:
     need("java")
     status, _, errors = lab.run("run", *ONE, "--", "true", DOCKER_HOST="unix:///nowhere/docker.sock")
@@ -164,6 +172,7 @@ def test_without_a_docker_engine_java_runs_the_servers(lab: Supervisor) -> None:
     assert lab.leftovers() == []
 
 
+@pytest.mark.whole
 def test_a_java_that_ends_at_once_is_said_in_one_line_with_status_3(lab: Supervisor) -> None:
     need("java")
     java = lab.directory.with_name(lab.directory.name + "-java") / "bin" / "java"

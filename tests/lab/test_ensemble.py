@@ -13,6 +13,8 @@ from lab.control import control_socket
 from lab.ensemble import Ensemble, EnsembleError, Server
 from tests.lab.conftest import until
 
+pytestmark = pytest.mark.whole
+
 
 def modes(ensemble: Ensemble) -> list[str | None]:
     return [server.mode() for server in ensemble.servers]

@@ -212,6 +212,7 @@ def open_files() -> int:
     return len(os.listdir("/dev/fd"))  # noqa: PTH208 (a path that changes while it is listed)
 
 
+@pytest.mark.whole
 def test_thousands_of_connections_leave_no_thread_and_no_socket(entrance: Forwarder) -> None:
     def short(number: int) -> None:
         with call(entrance) as client:

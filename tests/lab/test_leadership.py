@@ -15,6 +15,8 @@ from lab.ensemble import Ensemble
 from lab.leadership import Leadership
 from tests.lab.conftest import until
 
+pytestmark = pytest.mark.whole
+
 FIRST = Epoch(1, "worker-1", "worker-1~a~01", "worker-2", "worker-2~b~02")
 AGAIN = Epoch(2, "worker-1", "worker-1~c~03", "worker-2", "worker-2~b~02")
 PODS = ("worker-1", "worker-2")

@@ -10,6 +10,8 @@ import pytest
 
 from tests.conftest import ROOT
 
+pytestmark = pytest.mark.whole
+
 # Each row is a process that is busy all along: as many as two cores carry beside other tests.
 ROWS = ("notes-quorum", "no-write-back", "quorum")
 CONVICTED = ("notes-quorum", "no-write-back")

@@ -115,6 +115,7 @@ def test_a_worker_that_was_killed_comes_back_with_its_name_its_port_and_another_
     cluster.until_said(f"worker-3 is started again: pid {after['pid']}")
 
 
+@pytest.mark.whole
 def test_clients_of_a_stopped_master_are_cut_off_and_find_the_next_one(cluster: Running) -> None:
     cluster.wait_whole()
     stopped = cluster.who()
@@ -131,6 +132,7 @@ def test_clients_of_a_stopped_master_are_cut_off_and_find_the_next_one(cluster: 
         assert found["pod"] != stopped["pod"]
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_all_and_leaves_no_process_no_directory_no_container(
     lab: Supervisor, signum: signal.Signals
@@ -143,6 +145,7 @@ def test_a_signal_ends_all_and_leaves_no_process_no_directory_no_container(
     assert not any("Traceback" in line for line in running.said)
 
 
+@pytest.mark.whole
 def test_interrupted_while_the_workers_start_it_leaves_nothing(lab: Supervisor, elsewhere: str) -> None:
     process = lab.start("up", *SMALL, *any_port(), ZK_HOSTS=elsewhere, STAND_IN_UNREADY="worker-1")
     until(lambda: bool(list(lab.directory.glob("*/worker-3.log"))), lab.leftovers)
@@ -155,6 +158,7 @@ def test_interrupted_while_the_workers_start_it_leaves_nothing(lab: Supervisor, 
     assert lab.leftovers() == []
 
 
+@pytest.mark.whole
 def test_workers_end_with_a_laboratory_that_is_killed_and_the_next_one_starts_afresh(
     lab: Supervisor, elsewhere: str
 ) -> None:
@@ -168,6 +172,7 @@ def test_workers_end_with_a_laboratory_that_is_killed_and_the_next_one_starts_af
     assert again.end() == 0
 
 
+@pytest.mark.whole
 def test_a_worker_that_dies_stays_down_unless_wished_otherwise(lab: Supervisor, elsewhere: str) -> None:
     running = Running(lab.start("up", *SMALL, *any_port(), "--json", ZK_HOSTS=elsewhere))
     os.kill(running.pids[0], signal.SIGKILL)
@@ -178,6 +183,7 @@ def test_a_worker_that_dies_stays_down_unless_wished_otherwise(lab: Supervisor, 
     assert not any("started again" in line for line in running.said)
 
 
+@pytest.mark.whole
 def test_a_port_that_is_taken_gives_way_to_the_next_one_and_that_is_said(
     lab: Supervisor, elsewhere: str
 ) -> None:
@@ -193,6 +199,7 @@ def test_a_port_that_is_taken_gives_way_to_the_next_one_and_that_is_said(
         assert running.end() == 0
 
 
+@pytest.mark.whole
 def test_without_json_a_person_reads_where_the_page_is_and_how_to_kill_the_master(
     lab: Supervisor, elsewhere: str
 ) -> None:
@@ -215,6 +222,7 @@ def test_without_json_a_person_reads_where_the_page_is_and_how_to_kill_the_maste
     assert max(len(line) for line in lines) <= 81
 
 
+@pytest.mark.whole
 def test_a_worker_that_can_not_start_is_said_in_one_line_with_status_3(
     lab: Supervisor, elsewhere: str
 ) -> None:
@@ -227,6 +235,7 @@ def test_a_worker_that_can_not_start_is_said_in_one_line_with_status_3(
     assert lab.leftovers() == []
 
 
+@pytest.mark.whole
 def test_a_worker_that_ends_again_and_again_is_given_up(lab: Supervisor, elsewhere: str) -> None:
     status, _, errors = lab.run(
         "up", "--workers", "1", *any_port(), "--restart", ZK_HOSTS=elsewhere, STAND_IN_FAILS="worker-1"
@@ -237,6 +246,7 @@ def test_a_worker_that_ends_again_and_again_is_given_up(lab: Supervisor, elsewhe
     assert lab.leftovers() == []
 
 
+@pytest.mark.whole
 def test_a_worker_that_is_never_ready_is_named_with_status_3(lab: Supervisor, elsewhere: str) -> None:
     status, _, errors = lab.run(
         "up", *SMALL, *any_port(), ZK_HOSTS=elsewhere, STAND_IN_UNREADY="worker-3", READY_S="4"
@@ -246,6 +256,7 @@ def test_a_worker_that_is_never_ready_is_named_with_status_3(lab: Supervisor, el
     assert lab.leftovers() == []
 
 
+@pytest.mark.whole
 def test_a_zookeeper_that_nobody_reaches_is_said_with_status_3(lab: Supervisor) -> None:
     with nobody_listens() as nobody:  # it gives up by itself, long before RUN_S
         status, _, errors = lab.run("up", *SMALL, *any_port(), ZK_HOSTS=f"127.0.0.1:{nobody}")
@@ -266,6 +277,7 @@ DEAF = (
 )
 
 
+@pytest.mark.whole
 def test_a_worker_that_will_not_end_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(workers, "END_S", 0.3)
     said: list[str] = []
@@ -305,6 +317,7 @@ def test_five_real_workers_are_ready_and_the_page_answers(real_cluster: Running)
     assert answer(f"{real_cluster.url}/readyz").status_code == 200
 
 
+@pytest.mark.whole
 @real
 def test_a_real_worker_that_can_not_start_says_why_in_one_line() -> None:
     with supervisor("lab") as lab:
@@ -315,6 +328,7 @@ def test_a_real_worker_that_can_not_start_says_why_in_one_line() -> None:
         assert lab.leftovers() == []
 
 
+@pytest.mark.whole
 @real
 def test_the_page_answers_again_after_the_real_master_was_killed(real_cluster: Running) -> None:
     leads = real_cluster.until_said("leads now")

@@ -12,6 +12,8 @@ from tests.chromium import missing
 from tests.page.conftest import Tab, photo
 from tests.worker.conftest import Cluster
 
+pytestmark = pytest.mark.whole
+
 AXE = "axe-core@4.14.1"
 
 

@@ -8,6 +8,8 @@ import pytest
 from tests.page.conftest import Tab, photo
 from tests.worker.conftest import Cluster
 
+pytestmark = pytest.mark.whole
+
 if TYPE_CHECKING:
     from playwright.sync_api import Route
 

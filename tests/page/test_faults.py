@@ -11,6 +11,8 @@ from lab.forwarder import Forwarder
 from tests.page.conftest import Tab, photo, playwright_errors
 from tests.worker.conftest import Cluster
 
+pytestmark = pytest.mark.whole
+
 
 def test_the_master_is_killed_in_mid_job_and_the_page_sees_the_job_to_its_end(
     tab: Tab, cluster: Cluster

@@ -60,6 +60,7 @@ def test_a_name_and_a_log_line_that_try_to_inject_are_text(tab: Tab, cluster: Cl
     assert tab.page.locator("img[src=x], main script").count() == 0
 
 
+@pytest.mark.whole
 def test_nothing_is_asked_of_another_host(tab: Tab) -> None:
     tab.press("#show-logs")
     tab.send(photo())
@@ -70,6 +71,7 @@ def test_nothing_is_asked_of_another_host(tab: Tab) -> None:
     assert {url for url in tab.requests if not url.startswith(f"{tab.url}/")} == set()
 
 
+@pytest.mark.whole
 def test_the_policy_lets_no_inline_script_run(tab: Tab) -> None:
     tab.page.evaluate(
         """() => {

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 
 import numpy as np
+import pytest
 
 from tests.page.conftest import Tab, photo, static
 from tests.worker.conftest import Cluster, as_file, as_pixels, equalized, noise
@@ -25,6 +26,7 @@ def test_an_upload_is_followed_to_its_result(tab: Tab, cluster: Cluster) -> None
     assert np.array_equal(as_pixels(download.value.path().read_bytes()), equalized(picture))
 
 
+@pytest.mark.whole
 def test_a_tiff_that_no_browser_shows_is_shown_before_and_after(tab: Tab) -> None:
     tab.send(photo())
 
@@ -48,6 +50,7 @@ def test_every_task_says_which_pod_has_done_it(tab: Tab, cluster: Cluster) -> No
     assert all(re.fullmatch(r"task \d+: done by worker-[1-5]", title) for title in titles), titles
 
 
+@pytest.mark.whole
 def test_a_thousand_tasks_are_some_hundred_cells(tab: Tab, cluster: Cluster) -> None:
     cluster.configure(1)
 
@@ -58,6 +61,7 @@ def test_a_thousand_tasks_are_some_hundred_cells(tab: Tab, cluster: Cluster) -> 
     assert "500 tasks done" in str(tab.page.get_attribute(".phase:first-child .cells", "aria-label"))
 
 
+@pytest.mark.whole
 def test_words_are_counted_and_their_beginning_is_shown(tab: Tab) -> None:
     tab.send(b"to be or not to be\n" * 100, "play.txt", "wordcount")
 
@@ -70,6 +74,7 @@ def test_a_job_that_fails_or_is_refused_says_why(tab: Tab) -> None:
     tab.says("#said", "fake.png: not done", "no TIFF, PNG or JPEG")
 
 
+@pytest.mark.whole
 def test_a_file_can_be_dropped_on_the_page(tab: Tab) -> None:
     tab.page.evaluate(
         """() => {
@@ -84,6 +89,7 @@ def test_a_file_can_be_dropped_on_the_page(tab: Tab) -> None:
     tab.says("#jobs", "dropped.txt")
 
 
+@pytest.mark.whole
 def test_somebody_elses_upload_is_shown_as_it_comes(tab: Tab, cluster: Cluster) -> None:
     answer = cluster.upload(photo(), "by-curl.tif")
 
@@ -153,6 +159,7 @@ def test_a_quorum_write_and_a_read_light_up_who_took_part(tab: Tab) -> None:
     written.nth(2).wait_for()  # W of them; one that was too busy may be behind
 
 
+@pytest.mark.whole
 def test_the_replicas_of_a_jobs_matrix_are_shown_until_another_object_comes(tab: Tab) -> None:
     for _ in range(5):  # a matrix that lives for less than a look takes is not seen
         tab.send(photo(1500, 1500))
@@ -164,6 +171,7 @@ def test_the_replicas_of_a_jobs_matrix_are_shown_until_another_object_comes(tab:
     tab.says("#replicas li:nth-child(3)", "bytes")
 
 
+@pytest.mark.whole
 def test_the_logs_of_all_pods_are_read_while_somebody_looks(tab: Tab) -> None:
     tab.press("#show-logs")
     tab.page.wait_for_function("() => document.querySelectorAll('.pane').length === 5")
@@ -180,6 +188,7 @@ def test_the_logs_of_all_pods_are_read_while_somebody_looks(tab: Tab) -> None:
     tab.page.wait_for_function(f"() => document.querySelectorAll('#panes p').length > {before}")
 
 
+@pytest.mark.whole
 def test_a_connection_that_breaks_goes_on_where_it_stopped(tab: Tab, cluster: Cluster) -> None:
     url = f"{cluster.master_url()}/events?page"
     with cluster.http.stream("GET", url) as events:
@@ -206,6 +215,7 @@ def test_who_comes_from_another_master_gets_a_snapshot(tab: Tab, cluster: Cluste
     assert kind == "event: snapshot"
 
 
+@pytest.mark.whole
 def test_ten_pages_hear_of_a_change_within_a_tenth_of_a_second_or_little_more(
     tab: Tab, tab_of: Callable[..., Tab], cluster: Cluster
 ) -> None:

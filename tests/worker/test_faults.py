@@ -63,6 +63,7 @@ def test_a_job_survives_its_master(cluster: Cluster, picture: Picture, phase: st
     assert is_right(cluster, job_id, picture)
 
 
+@pytest.mark.whole
 def test_a_job_survives_a_master_that_dies_before_it_is_planned(cluster: Cluster, picture: Picture) -> None:
     master = cluster.who("master")
     job_id = cluster.stored(as_file(picture))
@@ -72,6 +73,7 @@ def test_a_job_survives_a_master_that_dies_before_it_is_planned(cluster: Cluster
     assert is_right(cluster, job_id, picture)
 
 
+@pytest.mark.whole
 def test_a_job_survives_two_workers_at_once(cluster: Cluster, picture: Picture) -> None:
     victims = [worker for worker in cluster.workers.all if cluster.roles()[worker.pod] == "worker"][:2]
     job_id = cluster.caught(as_file(picture), "equalize", at_least=10)
@@ -83,6 +85,7 @@ def test_a_job_survives_two_workers_at_once(cluster: Cluster, picture: Picture) 
     assert is_right(cluster, job_id, picture)
 
 
+@pytest.mark.whole
 def test_a_job_survives_master_and_backup_one_after_the_other(cluster: Cluster, picture: Picture) -> None:
     job_id = cluster.stored(as_file(picture))
     for _ in range(2):
@@ -93,6 +96,7 @@ def test_a_job_survives_master_and_backup_one_after_the_other(cluster: Cluster, 
     assert is_right(cluster, job_id, picture)
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("phase", PHASES)
 def test_a_master_that_was_stopped_beyond_its_session_changes_nothing(
     cluster: Cluster, picture: Picture, phase: str
@@ -129,6 +133,7 @@ def test_an_upload_survives_the_backup_that_dies_before_its_ack(cluster: Cluster
     assert is_right(cluster, job_id, picture)
 
 
+@pytest.mark.whole
 def test_an_upload_survives_the_backup_that_dies_after_its_ack(cluster: Cluster, picture: Picture) -> None:
     backup = cluster.who("backup")
     job_id = cluster.stored(as_file(picture))
@@ -163,6 +168,7 @@ def test_a_former_primary_drops_its_copy_of_what_was_aborted_without_it(cluster:
     zk.disconnect(client)
 
 
+@pytest.mark.whole
 def test_a_job_survives_the_leader_of_the_ensemble(
     cluster: Cluster, picture: Picture, servers: Servers
 ) -> None:
@@ -175,6 +181,7 @@ def test_a_job_survives_the_leader_of_the_ensemble(
     assert is_right(cluster, job_id, picture)
 
 
+@pytest.mark.whole
 @pytest.mark.timeout(180)
 def test_a_job_survives_twenty_seconds_without_zookeeper(
     cluster: Cluster, picture: Picture, servers: Servers
@@ -205,6 +212,7 @@ def test_an_acknowledged_upload_is_there_after_its_primary_and_the_shared_copy_a
     assert is_right(cluster, job_id, picture)
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("kept", [0, 1000, 3_000_000])
 def test_a_shared_copy_that_is_truncated_in_mid_job_is_made_anew(
     cluster: Cluster, picture: Picture, kept: int
@@ -219,6 +227,7 @@ def test_a_shared_copy_that_is_truncated_in_mid_job_is_made_anew(
     assert is_right(cluster, job_id, picture)
 
 
+@pytest.mark.whole
 def test_a_result_that_is_damaged_is_computed_again(cluster: Cluster, picture: Picture) -> None:
     job_id = cluster.caught(as_file(picture), "equalize", at_least=20)
 
@@ -242,6 +251,7 @@ def test_the_same_key_twice_is_one_job(cluster: Cluster) -> None:
     assert first == again_at_once == again_later
 
 
+@pytest.mark.whole
 def test_the_same_key_from_two_clients_at_once_is_one_job(cluster: Cluster) -> None:
     data = as_file(noise(1500, 1500))
 
@@ -263,6 +273,7 @@ def test_a_key_with_another_file_is_refused(cluster: Cluster) -> None:
     assert cluster.ended(job_id)["state"] == "done"
 
 
+@pytest.mark.whole
 def test_a_stubborn_client_with_a_key_gets_one_job_through_a_change_of_masters(cluster: Cluster) -> None:
     data = as_file(noise(1200, 1200))
     cluster.kill(cluster.who("master"))
@@ -279,6 +290,7 @@ def test_a_stubborn_client_with_a_key_gets_one_job_through_a_change_of_masters(c
 # --- taking over ------------------------------------------------------------------------------------------
 
 
+@pytest.mark.whole
 def test_an_orderly_end_hands_over_before_a_session_could_expire(cluster: Cluster, picture: Picture) -> None:
     job_id = cluster.stored(as_file(picture))
     master = cluster.who("master")
@@ -330,6 +342,7 @@ class Told:
         return self._answer
 
 
+@pytest.mark.whole
 def test_an_upload_that_is_lost_everywhere_fails_its_job_and_nothing_else(
     cluster: Cluster, picture: Picture
 ) -> None:
@@ -348,6 +361,7 @@ def test_an_upload_that_is_lost_everywhere_fails_its_job_and_nothing_else(
     assert cluster.ended(cluster.stored(as_file(picture)))["state"] == "done"
 
 
+@pytest.mark.whole
 def test_a_znode_that_nobody_here_would_have_made_keeps_nobody_from_leading(cluster: Cluster) -> None:
     client = zk.connect(cluster.hosts, session_timeout_s=10)
     strange = "/jobs/my job"
@@ -365,6 +379,7 @@ def test_a_znode_that_nobody_here_would_have_made_keeps_nobody_from_leading(clus
         zk.disconnect(client)
 
 
+@pytest.mark.whole
 def test_a_master_whose_connection_breaks_and_comes_back_goes_on_as_the_same(
     cluster: Cluster, picture: Picture, servers: Servers
 ) -> None:

@@ -17,7 +17,7 @@ from tests.worker.conftest import Cluster, as_file, as_pixels, equalized, noise
 SIZE_MIB = 48
 _BLOCK = 1 << 20
 
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="mounting a tmpfs needs root")
+pytestmark = [pytest.mark.whole, pytest.mark.skipif(os.geteuid() != 0, reason="mounting a tmpfs needs root")]
 
 
 def folders(cluster: Cluster) -> list[Path]:

@@ -14,6 +14,8 @@ from tests.conftest import ROOT
 from tests.test_readme import LINES
 from tests.worker.conftest import Cluster, as_file, as_pixels, equalized, noise
 
+pytestmark = pytest.mark.whole
+
 CURL_LINES = [line for line in LINES if line.startswith("curl")]
 DEMO_LINES = [line for line in LINES if "<as printed>" in line]
 

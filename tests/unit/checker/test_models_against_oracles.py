@@ -1,5 +1,6 @@
 """Every guarantee against its definition, on thousands of small histories."""
 
+import pytest
 from hypothesis import given, settings, strategies as st
 
 from app.checker.guarantees import Guarantee, judge_all
@@ -29,6 +30,7 @@ def test_sequential_is_that_some_interleaving_explains_all(operations: list[Oper
     assert verdict(operations, "sequential") == said(oracle.is_sequential(operations))
 
 
+@pytest.mark.whole
 @given(TWO_KEYS)
 @settings(max_examples=EXAMPLES, deadline=None)
 def test_sequential_of_several_keys_is_that_some_interleaving_explains_all(
@@ -43,6 +45,7 @@ def test_causal_is_that_each_process_has_an_order_that_explains_it(operations: l
     assert verdict(operations, "causal") == said(oracle.is_causal(operations))
 
 
+@pytest.mark.whole
 @given(TWO_KEYS)
 @settings(max_examples=EXAMPLES, deadline=None)
 def test_causal_of_several_keys_is_that_each_process_has_an_order(operations: list[Operation]) -> None:

@@ -19,6 +19,8 @@ from app.checker.timeline import Chapter, page
 from app.checker.verdict import Verdict
 from tests.unit.checker.making import SECOND, large_history, read, write
 
+pytestmark = pytest.mark.whole
+
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
