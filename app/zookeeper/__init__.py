@@ -1,0 +1,1 @@
+"""The one place that talks to ZooKeeper: connecting, waiting, one meaning for each failure, every path."""
