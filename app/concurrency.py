@@ -1,9 +1,10 @@
-"""Several things at once, each in a green thread of its own."""
+"""Several things at once in green threads, and a job's code in a thread of its own."""
 
 from collections.abc import Callable
 from typing import Any
 
 import eventlet
+from eventlet import tpool
 
 
 def run_all(*actions: Callable[[], Any]) -> list[Any]:
@@ -22,3 +23,19 @@ def _ending(action: Callable[[], Any]) -> tuple[Any, Exception | None]:
         return action(), None
     except Exception as error:  # noqa: BLE001 (whatever it is, who waits raises it again)
         return None, error
+
+
+def in_thread(work: Callable[..., Any], *arguments: Any) -> Any:
+    """The result of ``work``, computed in a thread; raises what it raises.
+
+    But for SystemExit: eventlet would lose the thread, and whoever waits for it would wait for ever.
+    """
+    return tpool.execute(_guarded, work, *arguments)
+
+
+def _guarded(work: Callable[..., Any], *arguments: Any) -> Any:
+    try:
+        return work(*arguments)
+    except SystemExit as error:
+        message = "the job's code has called sys.exit()"
+        raise RuntimeError(message) from error

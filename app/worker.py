@@ -198,14 +198,14 @@ class WorkerSession:
         return self.member.backup.epoch.number if self.member.backup else None
 
     def leader(self) -> tuple[str, str] | None:
-        """(name, url) of who leads, as the nodes say of themselves. Raises one of zk.NO_ANSWER."""
+        """(name, url) of who leads, as the nodes say of themselves. Raises one of zk.NO_REPLY."""
         for node in self.cluster():
             if node["role"] == "master":
                 return node["pod"], node["url"]
         return None
 
     def cluster(self) -> list[dict[str, Any]]:
-        """What every node says of itself. Raises one of zk.NO_ANSWER."""
+        """What every node says of itself. Raises one of zk.NO_REPLY."""
         told = described(self.client)
         return [{"pod": name, "role": "worker", "url": "", **node} for name, node in told.items()]
 
@@ -234,7 +234,7 @@ class WorkerSession:
         While the connection is away the master is kept and not asked: if nobody takes over meanwhile, it goes
         on with the uploads and jobs that it has in hand.
         """
-        primary = self.member.term
+        primary = self.member.leadership
         if self.master is not None and self.master.primary is not primary:
             self.master.stop()
             self.master = None

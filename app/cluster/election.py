@@ -255,7 +255,7 @@ class Candidate:
 
 
 def prepare(client: KazooClient, deadline: zk.Deadline) -> None:
-    """Create the roots and ``/epoch`` where they are missing. Raises Unreachable or one of zk.NO_ANSWER."""
+    """Create the roots and ``/epoch`` where they are missing. Raises Unreachable or one of zk.NO_REPLY."""
     zk.ensure(client, paths.ROOTS, deadline)
     with suppress(NodeExistsError):
         zk.wait(client.create_async(paths.EPOCH, NO_EPOCH.to_bytes()), deadline)

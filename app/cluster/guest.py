@@ -212,6 +212,6 @@ class Guest:
 
 
 def decline(client: KazooClient, name: str, run_id: str, why: str) -> None:
-    """Say that this worker can't take part. Raises one of zk.NO_ANSWER, or NoNodeError: the run is over."""
+    """Say that this worker can't take part. Raises one of zk.NO_REPLY, or NoNodeError: the run is over."""
     said = Report(incarnation="declined", machine=this_machine(), declined=why)
     put_ephemeral(client, paths.run(run_id) + paths.here(name), said.to_bytes())

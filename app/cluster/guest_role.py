@@ -76,7 +76,7 @@ class Performance:
                 actor.close()
 
     def answer(self, ask: Request) -> Reply:
-        """Obey, or answer. Raises LessonError, OSError or one of zk.NO_ANSWER."""
+        """Obey, or answer. Raises LessonError, OSError or one of zk.NO_REPLY."""
         match ask.do:
             case "submit":
                 self._primary(ask).submit(ask.job_id, ask.payload)

@@ -68,7 +68,7 @@ class Member:
         return self._primary if self._acting else None
 
     @property
-    def term(self) -> Primary | None:
+    def leadership(self) -> Primary | None:
         """The primary that this member is until it is deposed; while its connection is away, too."""
         return self._primary
 

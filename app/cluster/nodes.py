@@ -48,7 +48,7 @@ class Nodes:
 
 
 def described(client: KazooClient) -> dict[str, dict[str, Any]]:
-    """What every node says of itself now. Raises one of zk.NO_ANSWER."""
+    """What every node says of itself now. Raises one of zk.NO_REPLY."""
     deadline = zk.Deadline(zk.STEP_S)
     names = zk.wait(client.get_children_async(paths.NODES), deadline)
     asked = [(name, client.get_async(f"{paths.NODES}/{name}")) for name in sorted(names)]

@@ -73,14 +73,14 @@ class Backup:
 
         Raises:
             OSError: the disk can't keep it all.
-            NotToBeHad: something is missing, so this isn't complete.
-            Exception: one of zk.NO_ANSWER.
+            PayloadUnavailable: something is missing, so this isn't complete.
+            Exception: one of zk.NO_REPLY.
         """
         deadline = zk.Deadline(zk.STEP_S)
         zk.wait(self._client.sync_async(paths.JOBS), deadline)
         for job_id in paths.usable(zk.wait(self._client.get_children_async(paths.JOBS), deadline)):
             try:
-                with self._disk.turns.of(job_id):
+                with self._disk.locks.hold(job_id):
                     self._keep(job_id, zk.Deadline(zk.STEP_S))
             except Malformed as error:
                 log.error("%s: %s left alone: %s", self._name, job_id, error)
@@ -115,7 +115,7 @@ class Backup:
         """One transaction, by itself: its trouble is nobody else's."""
         try:
             # In turn, or "aborted" could be overtaken by the copy that it is to drop.
-            with self._disk.turns.of(job_id):
+            with self._disk.locks.hold(job_id):
                 self._keep(job_id, zk.Deadline(zk.STEP_S), acknowledge=True)
         except zk.NO_REPLY as error:
             log.info("%s: %s not copied yet: %r", self._name, job_id, error)

@@ -72,7 +72,7 @@ class Copy:
 
 
 def parse(data: bytes) -> dict[str, JsonValue]:
-    """The configuration in ``data``. It is parsed, never executed. Raises NotUnderstood."""
+    """The configuration in ``data``. It is parsed, never executed. Raises Malformed."""
     try:
         value = _JSON_OBJECT.validate_json(data)
         Parameters.model_validate(value)
@@ -243,7 +243,7 @@ class ConfigReplica:
                 self._to_announce.put(None)
 
     def refresh(self) -> None:
-        """Read what the store has now. Raises one of zk.NO_ANSWER."""
+        """Read what the store has now. Raises one of zk.NO_REPLY."""
         deadline = zk.Deadline(_READ_DEADLINE_S)
         data, stat = zk.get(self._client, paths.CONFIG, deadline) or (None, None)
         if stat and stat.mzxid < self._copy.mzxid:
@@ -280,7 +280,7 @@ def _applied(copy: Copy) -> bytes:
 def put_ephemeral(client: KazooClient, path: str, data: bytes) -> None:
     """Set this session's ephemeral znode, creating it if need be.
 
-    Raises one of zk.NO_ANSWER; NoNodeError where there is no root to create it in (a run that has ended).
+    Raises one of zk.NO_REPLY; NoNodeError where there is no root to create it in (a run that has ended).
     """
     deadline = zk.Deadline(_READ_DEADLINE_S)
     session = zk.session_id(client)
@@ -295,7 +295,7 @@ def put_ephemeral(client: KazooClient, path: str, data: bytes) -> None:
 
 
 def current_zxid(client: KazooClient) -> int:
-    """The version that the store holds now: what every copy will hold. Raises one of zk.NO_ANSWER.
+    """The version that the store holds now: what every copy will hold. Raises one of zk.NO_REPLY.
 
     -1 where nobody has published anything yet, as in a copy that holds nothing.
     """
@@ -322,7 +322,7 @@ def publish(client: KazooClient, change: Mapping[str, JsonValue], *, timeout_s: 
     at once lose nothing. After a lost connection the znode is read back before anything is sent again.
 
     Raises:
-        NotUnderstood: the result would not be a valid configuration; nothing was written.
+        Malformed: the result would not be a valid configuration; nothing was written.
         Refused: it is too large for a znode, or ZooKeeper was silent for ``timeout_s`` seconds before
             anything was sent to be written; nothing was written.
         InDoubt: ZooKeeper didn't answer a write within ``timeout_s`` seconds, or later writes hide whether
@@ -376,7 +376,7 @@ def _current(data: bytes) -> dict[str, JsonValue]:
 
 
 def encoded(value: Mapping[str, JsonValue]) -> bytes:
-    """The znode's bytes. Raises NotUnderstood or Refused: what can't be read back is never written."""
+    """The znode's bytes. Raises Malformed or Refused: what can't be read back is never written."""
     try:
         data = _JSON_OBJECT.dump_json(dict(value))
     except ValueError as error:

@@ -37,7 +37,14 @@ from app.consistency.backup import Backup
 from app.consistency.engine.disk import Disk, KeyedLock
 from app.consistency.engine.fencing import Epoch
 from app.consistency.engine.records import OnStep, forget_old, quiet, read_ack, read_outcome
-from app.consistency.engine.transactions import Ack, Decision, Digest, Outcome, counts, verdict
+from app.consistency.engine.transactions import (
+    Ack,
+    Decision,
+    Digest,
+    Outcome,
+    is_valid_ack,
+    takeover_decision,
+)
 from app.errors import Aborted, Fenced, IdConflict, InDoubt, Malformed, NoBackup, PayloadUnavailable, Refused
 from app.zookeeper import client as zk, paths
 
@@ -78,7 +85,7 @@ class Primary:
         self.ack_timeout_s = ack_timeout_s
         self._on_step = on_step
         self._decided = 0
-        self._turns = KeyedLock()
+        self._locks = KeyedLock()
 
     # -- for users --
 
@@ -89,7 +96,7 @@ class Primary:
             NoBackup: no backup is alive and up to date. Nothing was written.
             Fenced: another has taken over. Nothing was written.
             Aborted: the ACK didn't come in time, and that was made the decision: not stored, for ever.
-            OtherPayload: the id already belongs to another one.
+            IdConflict: the id already belongs to another one.
             Refused: the payload is too large for a znode, or this
                 primary's disk can't keep it.
             InDoubt: nobody here can know yet. ``ask_again`` is the id: submitting again finds the record.
@@ -97,8 +104,8 @@ class Primary:
         zk.check_size(payload, "a payload")
         digest = Digest.of(payload)
         # In turns, so that of two submissions of one id neither drops a copy that the other has published.
-        with self._turns.of(job_id), self._in_doubt_without_answer(job_id):
-            with self._disk.turns.of(job_id):
+        with self._locks.hold(job_id), self._in_doubt_without_answer(job_id):
+            with self._disk.locks.hold(job_id):
                 outcome = self._begin(job_id, payload, digest)
             if outcome is None:
                 ack = self._await_ack(job_id, digest)
@@ -131,7 +138,7 @@ class Primary:
         """Commit what ``build`` adds to a transaction, checked against our epoch; returns its results.
 
         For whoever acts in the primary's name. Raises Fenced, zk.Rejected (with the index among what was
-        added) or one of zk.NO_ANSWER.
+        added) or one of zk.NO_REPLY.
         """
         while True:
             epoch = self.epoch
@@ -197,7 +204,7 @@ class Primary:
         digest = Digest.of(found[0])
         if outcome is None:
             ack = read_ack(self._client, job_id, deadline)
-            outcome = self._decide(job_id, digest, verdict(ack, (previous, self.epoch), digest))
+            outcome = self._decide(job_id, digest, takeover_decision(ack, (previous, self.epoch), digest))
             self._on_step(f"settled as {outcome.decision}", job_id)
         if outcome.decision == "aborted":
             tpool.execute(self._disk.discard, job_id, outcome.sha256)
@@ -292,7 +299,7 @@ class Primary:
                     ack = read_ack(self._client, job_id, patience)
                     if ack is not None and ack.epoch > self.epoch.number:
                         self._renewed(self.epoch)  # a new backup's, quicker than our own word of it
-                    if ack is not None and counts(ack, self.epoch, digest):
+                    if ack is not None and is_valid_ack(ack, self.epoch, digest):
                         self._on_step("ACK received", job_id)
                         return ack
                     log.warning("%s: an ACK that doesn't count: %s", job_id, ack)
@@ -306,7 +313,7 @@ class Primary:
     def _decide(self, job_id: str, digest: Digest, decision: Decision) -> Outcome:
         """Create the outcome, unless there is one: then that is the decision, and this returns it.
 
-        Raises InDoubt if another leads now and has not decided yet, or one of zk.NO_ANSWER.
+        Raises InDoubt if another leads now and has not decided yet, or one of zk.NO_REPLY.
         """
         deadline = zk.Deadline(zk.STEP_S)
         while True:
@@ -358,7 +365,7 @@ class Primary:
     def _check_epoch(self) -> None:
         """Commit a check of our epoch, which the store orders after every decision of an earlier one.
 
-        Raises Fenced, or one of zk.NO_ANSWER.
+        Raises Fenced, or one of zk.NO_REPLY.
         """
         self.commit(lambda nothing_more: None, zk.Deadline(zk.STEP_S))
 

@@ -133,7 +133,7 @@ class Watch:
             self._changed.get()
 
     def _look(self) -> dict[int, Shown]:
-        """Every replica as it is now, all asked at once. Leaves watches. Raises one of zk.NO_ANSWER."""
+        """Every replica as it is now, all asked at once. Leaves watches. Raises one of zk.NO_REPLY."""
         deadline, client, changed = zk.Deadline(zk.STEP_S), self._client, self._changed.put
         indices = range(1, self._quorum.n + 1)
         for index in indices:

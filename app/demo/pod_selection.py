@@ -20,7 +20,7 @@ _COMING_S = 15.0
 
 
 def live_workers(client: KazooClient) -> dict[str, dict[str, Any]]:
-    """What each live worker says of itself, in the order of their numbers. Raises one of zk.NO_ANSWER.
+    """What each live worker says of itself, in the order of their numbers. Raises one of zk.NO_REPLY.
 
     ``client``: without a chroot.
     """

@@ -106,7 +106,7 @@ class Run:
 
 
 def sweep(client: KazooClient, mine: str) -> list[str]:
-    """Remove the roots that have been ownerless for a minute; returns them. Raises one of zk.NO_ANSWER."""
+    """Remove the roots that have been ownerless for a minute; returns them. Raises one of zk.NO_REPLY."""
     deadline = zk.Deadline(zk.STEP_S)
     now_ms = zk.wait(client.get_async(mine), deadline)[1].mtime  # just touched: the server's clock
     swept = []
@@ -121,7 +121,7 @@ def sweep(client: KazooClient, mine: str) -> list[str]:
 
 
 def remove(client: KazooClient, root: str, deadline: zk.Deadline) -> None:
-    """Delete a tree, deepest first; again while somebody still adds to it. Raises one of zk.NO_ANSWER."""
+    """Delete a tree, deepest first; again while somebody still adds to it. Raises one of zk.NO_REPLY."""
     while True:
         try:
             doomed = _tree(client, root, deadline)

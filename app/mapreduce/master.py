@@ -19,7 +19,7 @@ from kazoo.client import KazooClient
 
 from app import jobs
 from app.cluster.nodes import Nodes
-from app.concurrency import run_all
+from app.concurrency import in_thread, run_all
 from app.consistency.engine.disk import KeyedLock
 from app.consistency.engine.records import read_outcome
 from app.consistency.primary_backup import Primary
@@ -27,7 +27,6 @@ from app.errors import Fenced, InDoubt, Malformed, Refused
 from app.mapreduce import volume
 from app.mapreduce.records import Manifest, Result
 from app.mapreduce.runner import Prepared, Progress, Runner, attempt, cut
-from app.mapreduce.threads import in_thread
 from app.mapreduce.uploads import Spool, UploadDisk
 from app.mapreduce.volume import Volume
 from app.zookeeper import client as zk, paths
@@ -79,7 +78,7 @@ class Master:
         self._min_nodes = min_nodes
         self._chunk_size = chunk_size
         self._on_event = on_event
-        self._turns = KeyedLock()
+        self._locks = KeyedLock()
         self._submitted: set[str] = set()  # their files are theirs, though there may be no record yet
         self._stopped = False
         self._book: dict[str, Progress] = {}  # the last jobs, oldest first
@@ -122,7 +121,7 @@ class Master:
         self.admit()
         manifest = Manifest(job=kind, name=name, size=spool.size, sha256=spool.sha256)
         self._submitted.add(job_id)
-        with self._turns.of(job_id):
+        with self._locks.hold(job_id):
             known = zk.get(self._client, paths.job(job_id), zk.Deadline(zk.STEP_S)) is not None
             prepared = None if known else self._prepare(job_id, manifest, spool)
             try:
@@ -183,7 +182,7 @@ class Master:
     def find(self, job_id: str) -> Progress | None:
         """Any job that the store still knows; its state may be ``aborted`` or ``undecided``, too.
 
-        Raises one of zk.NO_ANSWER.
+        Raises one of zk.NO_REPLY.
         """
         if job_id in self._book:
             return self._book[job_id]

@@ -78,7 +78,7 @@ class Matrix:
         self._register.close()
 
     def forget(self, deadline: zk.Deadline) -> None:
-        """Delete the object. Raises one of zk.NO_ANSWER."""
+        """Delete the object. Raises one of zk.NO_REPLY."""
         self._register.close()
         name = paths.matrix(self._job_id)
         doomed = [paths.replica(name, index) for index in range(1, N + 1)]

@@ -22,6 +22,7 @@ from kazoo.client import KazooClient
 from kazoo.exceptions import NodeExistsError, NoNodeError, NotEmptyError
 
 from app import jobs
+from app.concurrency import in_thread
 from app.consistency.primary_backup import Primary
 from app.errors import Fenced, InDoubt, Malformed, Refused
 from app.jobs.job import Buffer, Job, Split, Unusable
@@ -29,7 +30,6 @@ from app.mapreduce import volume
 from app.mapreduce.records import Attempt, Done, Manifest, Offer, Plan, Result
 from app.mapreduce.reduced_value import Matrix
 from app.mapreduce.tasks import MOST_ERRORS, offer_again
-from app.mapreduce.threads import in_thread
 from app.mapreduce.uploads import UploadDisk, whole
 from app.mapreduce.volume import Damaged, Volume
 from app.zookeeper import client as zk, paths

@@ -24,13 +24,13 @@ from kazoo.exceptions import NoNodeError
 from kazoo.protocol.states import KazooState
 
 from app import jobs
+from app.concurrency import in_thread
 from app.errors import InDoubt, Malformed, Refused
 from app.jobs.job import Buffer, Job
 from app.mapreduce import volume
 from app.mapreduce.records import Attempt, Done, Manifest, Offer, Plan
 from app.mapreduce.reduced_value import Matrix
 from app.mapreduce.tasks import MOST_MISSES, claimed, given_up, raised, shares
-from app.mapreduce.threads import in_thread
 from app.mapreduce.volume import Damaged, Volume
 from app.zookeeper import client as zk, paths
 from app.zookeeper.reconcile import RECHECK_S, Reconciler
@@ -289,7 +289,7 @@ class TaskWorker:
 class TaskWorkers:
     """Watches the board, and puts hands to every job on it.
 
-    Args: as for :class:`Hands`; ``on_end`` is called with the id of each job that has left the board.
+    Args: as for :class:`TaskWorker`; ``on_end`` is called with the id of each job that has left the board.
     """
 
     def __init__(

@@ -131,7 +131,7 @@ class UploadDisk(Disk):
     def save(self, job_id: str, payload: bytes) -> bool:
         """Keep a manifest and its bytes; those that aren't here are taken from the shared volume.
 
-        Raises OSError, or NotToBeHad.
+        Raises OSError, or PayloadUnavailable.
         """
         manifest = Manifest.from_bytes(payload)
         blob = self.blob(job_id, manifest.sha256)

@@ -19,7 +19,7 @@ class PacedWatcher:
 
     Args:
         look: gets the paths that have changed, none if all of it is to be looked at; leaves :meth:`changed`
-            as the watch on what it has seen. May raise one of zk.NO_ANSWER.
+            as the watch on what it has seen. May raise one of zk.NO_REPLY.
         pause_s: between two looks. Changes meanwhile are one look.
     """
 

@@ -2,7 +2,7 @@
 
 kazoo's errors are of two kinds, and only two. Either a server has answered (``NoNodeError``,
 ``BadVersionError``, a transaction rolled back): then the request provably did or did not happen. Or nobody
-has (:data:`NO_ANSWER`): then it may have happened, or may happen yet, for kazoo sends what it has queued
+has (:data:`NO_REPLY`): then it may have happened, or may happen yet, for kazoo sends what it has queued
 once it is connected again. The protocols turn the first into a result or ``Refused`` and the second into
 ``InDoubt``.
 """
@@ -158,12 +158,12 @@ def _check_names(hosts: str) -> None:
 
 
 def wait(result: Any, deadline: Deadline) -> Any:
-    """The value of kazoo's asynchronous ``result``; its own errors, or one of NO_ANSWER at the deadline."""
+    """The value of kazoo's asynchronous ``result``; its own errors, or one of NO_REPLY at the deadline."""
     return result.get(timeout=deadline.left_s)
 
 
 def commit(transaction: Any, deadline: Deadline) -> list[Any]:
-    """Commit and wait. Raises Rejected with the first operation that failed, or one of NO_ANSWER."""
+    """Commit and wait. Raises Rejected with the first operation that failed, or one of NO_REPLY."""
     return committed(wait(transaction.commit_async(), deadline))
 
 
@@ -178,7 +178,7 @@ def committed(results: list[Any]) -> list[Any]:
 
 
 def get(client: KazooClient, path: str, deadline: Deadline, watch: Any = None) -> tuple[bytes, Any] | None:
-    """A znode's bytes and stat, or None where there is none. Raises one of NO_ANSWER.
+    """A znode's bytes and stat, or None where there is none. Raises one of NO_REPLY.
 
     With ``watch``, a one-shot callback is left for the next change; none is left where there is no node.
     """
@@ -271,7 +271,7 @@ def jittered(seconds: float) -> float:
 def delete_all(client: KazooClient, doomed: Sequence[str], deadline: Deadline) -> None:
     """Delete these znodes, in this order, all asked at once; those that are gone are fine.
 
-    Raises one of NO_ANSWER, or NotEmptyError where somebody has added to one.
+    Raises one of NO_REPLY, or NotEmptyError where somebody has added to one.
     """
     for result in [client.delete_async(path) for path in doomed]:
         with suppress(NoNodeError):

@@ -18,7 +18,7 @@ _ONE_EACH = (paths.NODES, paths.ELECTION, paths.HOSTS)
 
 
 class Leftovers:
-    """Looks for them. Raises one of zk.NO_ANSWER."""
+    """Looks for them. Raises one of zk.NO_REPLY."""
 
     def __init__(self, client: Any, site: Site) -> None:
         self._client = client

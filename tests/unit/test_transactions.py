@@ -13,10 +13,10 @@ from app.consistency.engine.transactions import (
     Ack,
     Digest,
     Outcome,
-    counts,
     forgettable,
+    is_valid_ack,
     job_id_for,
-    verdict,
+    takeover_decision,
 )
 from app.errors import Malformed
 from app.zookeeper import paths
@@ -40,7 +40,7 @@ def test_an_ack_counts_if_and_only_if_author_epoch_and_payload_are_the_expected_
     author: str, number: int, acknowledged: bytes, epoch: Epoch, payload: bytes
 ) -> None:
     expected = author == epoch.backup and number == epoch.number and acknowledged == payload
-    assert counts(ack_of(author, number, acknowledged), epoch, Digest.of(payload)) == expected
+    assert is_valid_ack(ack_of(author, number, acknowledged), epoch, Digest.of(payload)) == expected
 
 
 @given(epochs, payloads, st.integers(0, 9))
@@ -49,13 +49,13 @@ def test_an_ack_of_the_right_digest_and_a_wrong_size_does_not_count(
 ) -> None:
     assume(size != len(payload) and epoch.backup is not None)
     ack = ack_of(epoch.backup or "", epoch.number, payload).model_copy(update={"size": size})
-    assert not counts(ack, epoch, Digest.of(payload))
+    assert not is_valid_ack(ack, epoch, Digest.of(payload))
 
 
 @given(names, numbers, payloads)
 def test_no_ack_counts_in_an_epoch_without_a_backup(author: str, number: int, payload: bytes) -> None:
     alone = Epoch(number, "a", "a~seat")
-    assert not counts(ack_of(author, number, payload), alone, Digest.of(payload))
+    assert not is_valid_ack(ack_of(author, number, payload), alone, Digest.of(payload))
 
 
 # --- what a new primary decides -----------------------------------------------------------------------------
@@ -66,13 +66,13 @@ def test_a_new_primary_commits_only_on_an_ack_that_counts_in_one_of_its_epochs(
     ack: Ack | None, known: list[Epoch], payload: bytes
 ) -> None:
     digest = Digest.of(payload)
-    expected = ack is not None and any(counts(ack, epoch, digest) for epoch in known)
-    assert verdict(ack, known, digest) == ("committed" if expected else "aborted")
+    expected = ack is not None and any(is_valid_ack(ack, epoch, digest) for epoch in known)
+    assert takeover_decision(ack, known, digest) == ("committed" if expected else "aborted")
 
 
 @given(payloads)
 def test_before_the_first_epoch_everything_is_aborted(payload: bytes) -> None:
-    assert verdict(ack_of("b", 0, payload), (NO_EPOCH,), Digest.of(payload)) == "aborted"
+    assert takeover_decision(ack_of("b", 0, payload), (NO_EPOCH,), Digest.of(payload)) == "aborted"
 
 
 # --- what may be forgotten ----------------------------------------------------------------------------------

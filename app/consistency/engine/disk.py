@@ -36,7 +36,7 @@ class KeyedLock:
         self._taken: dict[str, tuple[Any, int]] = {}  # id -> (semaphore, how many hold it or wait for it)
 
     @contextmanager
-    def of(self, job_id: str) -> Iterator[None]:
+    def hold(self, job_id: str) -> Iterator[None]:
         turn, others = self._taken.get(job_id, (semaphore.Semaphore(), 0))
         self._taken[job_id] = (turn, others + 1)
         try:
@@ -55,13 +55,13 @@ class Disk:
         folder: made if missing; one participant's alone.
 
     Attributes:
-        turns: whoever saves a copy and may yet drop it, or relies on one that it finds, does so in turn. One
+        locks: whoever saves a copy and may yet drop it, or relies on one that it finds, does so in turn. One
             participant's former primary and present backup may be at it together.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.turns = KeyedLock()
+        self.locks = KeyedLock()
         _make(folder)
         _clear_away(folder)
         self._ids = {found.stem for found in folder.iterdir() if not found.name.startswith(".")}
@@ -69,7 +69,7 @@ class Disk:
     def save(self, job_id: str, payload: bytes) -> bool:
         """Keep a copy, synced when this returns. False if it was there already.
 
-        Raises OSError; or NotToBeHad, where a disk keeps more than the payload itself.
+        Raises OSError; or PayloadUnavailable, where a disk keeps more than the payload itself.
         """
         digest = sha256(payload)
         target = self._path(job_id, digest)

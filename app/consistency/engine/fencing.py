@@ -69,7 +69,7 @@ class Epoch:
 
     @classmethod
     def from_znode(cls, data: bytes, znode_version: int) -> "Epoch":
-        """Parse ``/epoch``. Raises NotUnderstood."""
+        """Parse ``/epoch``. Raises Malformed."""
         try:
             stored = _Stored.model_validate_json(data)
         except ValidationError as error:

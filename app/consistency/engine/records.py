@@ -25,13 +25,13 @@ def quiet(step: str, job_id: str) -> None:
 
 
 def read_outcome(client: KazooClient, job_id: str, deadline: zk.Deadline) -> Outcome | None:
-    """The decision on a transaction, None while there is none. Raises NotUnderstood, or as zk.NO_ANSWER."""
+    """The decision on a transaction, None while there is none. Raises Malformed, or as zk.NO_REPLY."""
     found = zk.get(client, paths.outcome(job_id), deadline)
     return Outcome.from_bytes(found[0]) if found else None
 
 
 def is_used(client: KazooClient, job_id: str, deadline: zk.Deadline) -> bool:
-    """Whether a committed payload has been used and its copies may be gone. Raises one of zk.NO_ANSWER."""
+    """Whether a committed payload has been used and its copies may be gone. Raises one of zk.NO_REPLY."""
     return zk.wait(client.exists_async(paths.result(job_id)), deadline) is not None
 
 
@@ -48,7 +48,7 @@ def read_ack(client: KazooClient, job_id: str, deadline: zk.Deadline) -> Ack | N
 def forget_old(client: KazooClient, epoch: Epoch) -> int:
     """Delete the records that may be forgotten; returns how many. Copies on disks stay: they are the data.
 
-    Raises zk.Rejected (another leads now) or one of zk.NO_ANSWER.
+    Raises zk.Rejected (another leads now) or one of zk.NO_REPLY.
     """
     deadline = zk.Deadline(zk.STEP_S)
     job_ids = paths.usable(zk.wait(client.get_children_async(paths.JOBS), deadline))

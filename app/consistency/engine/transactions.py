@@ -37,7 +37,7 @@ class Stored(BaseModel):
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Self:
-        """Parse a znode. Raises NotUnderstood."""
+        """Parse a znode. Raises Malformed."""
         try:
             return cls.model_validate_json(data)
         except ValidationError as error:
@@ -87,18 +87,18 @@ def job_id_for(request_id: str) -> str:
         return str(uuid.uuid5(uuid.NAMESPACE_URL, f"request:{request_id}"))
 
 
-def counts(ack: Ack, epoch: Epoch, digest: Digest) -> bool:
+def is_valid_ack(ack: Ack, epoch: Epoch, digest: Digest) -> bool:
     """Whether this ACK shows that the backup of ``epoch`` has the payload on its disk."""
     expected = (epoch.backup, epoch.number, digest.size, digest.sha256)
     return (ack.author, ack.epoch, ack.size, ack.sha256) == expected
 
 
-def verdict(ack: Ack | None, epochs: Iterable[Epoch], digest: Digest) -> Decision:
+def takeover_decision(ack: Ack | None, epochs: Iterable[Epoch], digest: Digest) -> Decision:
     """What a new primary decides: committed only with an ACK that counts in one of ``epochs``.
 
     Aborting is always safe here, since no user has been answered while a transaction is undecided.
     """
-    return "committed" if ack and any(counts(ack, epoch, digest) for epoch in epochs) else "aborted"
+    return "committed" if ack and any(is_valid_ack(ack, epoch, digest) for epoch in epochs) else "aborted"
 
 
 def forgettable(settled: list[tuple[float, str]], now_s: float) -> list[str]:
