@@ -8,9 +8,9 @@ back and acknowledges what its user was told is lost; under the same fault the f
 true. Then the sequence step by step; a repeated request; a primary that dies after its answer, whose
 successor reads the payload back from its own disk; and the old one, which wakes up and is fenced.
 
-How to break it: create the ACK before the copy is written (app/consistency/backup.py), or drop
-``_check_epoch`` from ``Primary.read`` (app/consistency/primary_backup.py); docs/break-it-yourself.md has both
-as patches, with a scene that convicts each. Read those next. (van Steen & Tanenbaum, ch. 7.5; Alsberg & Day,
+How to break it: create the ACK before the copy is written, or drop the epoch check from ``Primary.read``
+(both in app/consistency/primary_backup.py); docs/break-it-yourself.md has them as patches, with a scene that
+convicts each. Read that file next. (van Steen & Tanenbaum, ch. 7.5; Alsberg & Day,
 ICSE 1976; Budhiraja et al. 1993; Liskov & Cowling 2012.)
 
     python3 demo_medium_primary_backup.py [--protocol both|full|notes] [--participants local|pods] [--help]

@@ -10,11 +10,10 @@ from eventlet import event
 from kazoo.client import KazooClient
 
 from app.cluster.election import Candidate, Roles
-from app.consistency.backup import Backup
 from app.consistency.engine.disk import Disk
 from app.consistency.engine.fencing import Epoch
 from app.consistency.engine.records import OnStep, quiet
-from app.consistency.primary_backup import ACK_TIMEOUT_S, Primary
+from app.consistency.primary_backup import ACK_TIMEOUT_S, Backup, Primary
 from app.zookeeper import client as zk
 
 

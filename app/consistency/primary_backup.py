@@ -22,41 +22,59 @@ been used, and its owner has what came of it.
 Promised: one pod lost at a time loses nothing that was acknowledged.
 
 Leadership is decided elsewhere (``app.cluster``) and comes in as an :class:`Epoch`. ZooKeeper watches drive
-every step; nothing polls. Here is the primary's side; the backup's is in ``backup``.
+every step; nothing polls.
 """
 
 import logging
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from eventlet import queue, tpool
 from kazoo.client import KazooClient
+from kazoo.exceptions import NodeExistsError, NoNodeError
 
-from app.consistency.backup import Backup
 from app.consistency.engine.disk import Disk, KeyedLock
-from app.consistency.engine.fencing import Epoch
-from app.consistency.engine.records import OnStep, forget_old, quiet, read_ack, read_outcome
-from app.consistency.engine.transactions import (
-    Ack,
-    Decision,
-    Digest,
-    Outcome,
-    is_valid_ack,
-    takeover_decision,
-)
-from app.errors import Aborted, Fenced, IdConflict, InDoubt, Malformed, NoBackup, PayloadUnavailable, Refused
+from app.consistency.engine.fencing import Epoch, Fence
+from app.consistency.engine.follower import Follower, catch_up
+from app.consistency.engine.records import (
+    OnStep,
+    Tidying,
+    in_doubt_without_reply,
+    is_used,
+    known_outcome,
+    quiet,
+    read_ack,
+    read_outcome,
+)  # fmt: skip
+from app.consistency.engine.takeover import TakeOver
+from app.consistency.engine.transactions import Ack, Decision, Digest, Outcome
+from app.errors import Aborted, InDoubt, NoBackup, PayloadUnavailable, Refused
 from app.zookeeper import client as zk, paths
-
-__all__ = ["ACK_TIMEOUT_S", "Backup", "OnStep", "Primary"]
 
 log = logging.getLogger(__name__)
 
-# The notes' patience with the backup.
+# The notes' patience with the backup, in seconds.
 ACK_TIMEOUT_S = 10.0
-# A decision in a hundred is worth a look at what may be forgotten.
-_TIDY_EVERY = 100
-_NOT_TIDIED: tuple[type[Exception], ...] = (zk.TransactionFailed, *zk.NO_REPLY)
+
+
+# --- decisions: pure functions over values --------------------------------------------------------------
+
+
+def is_valid_ack(ack: Ack, epoch: Epoch, digest: Digest) -> bool:
+    """Whether this ACK shows that the backup of ``epoch`` has the payload on its disk."""
+    expected = (epoch.backup, epoch.number, digest.size, digest.sha256)
+    return (ack.author, ack.epoch, ack.size, ack.sha256) == expected
+
+
+def takeover_decision(ack: Ack | None, epochs: Iterable[Epoch], digest: Digest) -> Decision:
+    """What a new primary decides: committed only with an ACK that counts in one of ``epochs``.
+
+    Aborting is always safe here, since no user has been answered while a transaction is undecided.
+    """
+    return "committed" if ack and any(is_valid_ack(ack, epoch, digest) for epoch in epochs) else "aborted"
+
+
+# --- the primary's side ---------------------------------------------------------------------------------
 
 
 class Primary:
@@ -81,13 +99,20 @@ class Primary:
     ) -> None:
         self._client = client
         self._disk = disk
-        self.epoch = epoch  # another one when the backup changes; the primary in it is always this one
+        self._fence = Fence(client, epoch)
         self.ack_timeout_s = ack_timeout_s
         self._on_step = on_step
-        self._decided = 0
+        self._tidying = Tidying(client)
         self._locks = KeyedLock()
 
-    # -- for users --
+    @property
+    def epoch(self) -> Epoch:
+        """The epoch in which it leads: another one when the backup changes."""
+        return self._fence.epoch
+
+    @epoch.setter
+    def epoch(self, epoch: Epoch) -> None:
+        self._fence.epoch = epoch
 
     def submit(self, job_id: str, payload: bytes) -> Outcome:
         """Store ``payload`` under ``job_id``; returns when two disks have it. The same again is harmless.
@@ -104,7 +129,7 @@ class Primary:
         zk.check_size(payload, "a payload")
         digest = Digest.of(payload)
         # In turns, so that of two submissions of one id neither drops a copy that the other has published.
-        with self._locks.hold(job_id), self._in_doubt_without_answer(job_id):
+        with self._locks.hold(job_id), in_doubt_without_reply(job_id):
             with self._disk.locks.hold(job_id):
                 outcome = self._begin(job_id, payload, digest)
             if outcome is None:
@@ -123,8 +148,8 @@ class Primary:
             Fenced: another has taken over, and may have decided what we don't know of.
             InDoubt: ZooKeeper didn't answer, or our copy is damaged or missing.
         """
-        with self._in_doubt_without_answer(job_id):
-            self._check_epoch()
+        with in_doubt_without_reply(job_id):
+            self._fence.check()
             outcome = read_outcome(self._client, job_id, zk.Deadline(zk.STEP_S))
         if outcome is None or outcome.decision == "aborted":
             return None
@@ -134,92 +159,20 @@ class Primary:
             raise InDoubt(message, ask_again=job_id)
         return payload
 
-    def commit(self, build: Callable[[Any], None], deadline: zk.Deadline) -> list[Any]:
-        """Commit what ``build`` adds to a transaction, checked against our epoch; returns its results.
-
-        For whoever acts in the primary's name. Raises Fenced, zk.Rejected (with the index among what was
-        added) or one of zk.NO_REPLY.
-        """
-        while True:
-            epoch = self.epoch
-            transaction = epoch.guard(self._client.transaction())
-            build(transaction)
-            try:
-                return zk.commit(transaction, deadline)[1:]
-            except zk.TransactionFailed as rejected:
-                if rejected.index > 0:
-                    raise zk.TransactionFailed(rejected.index - 1, rejected.cause) from rejected
-                if not self._renewed(epoch):
-                    raise self._fenced() from rejected
-
-    # -- taking over --
+    def commit(self, build: Callable[[Any], object], deadline: zk.Deadline) -> list[Any]:
+        """Commit what ``build`` adds to a transaction, checked against our epoch. As :meth:`Fence.commit`."""
+        return self._fence.commit(build, deadline)
 
     def take_over(self, previous: Epoch) -> list[str]:
-        """Settle every undecided transaction and fetch what we lack, before we serve.
+        """Settle what ``previous`` left undecided, and fetch what we lack, before we serve: see TakeOver.
 
-        A valid ACK of the previous epoch means committed: its user may be waiting for it. Everything else is
-        aborted, which is safe, since nobody has been answered. Returns the ids of committed transactions
-        whose payload could not be had anywhere.
-
-        Raises:
-            InDoubt: ZooKeeper stopped answering, or another leads by now.
-            OSError: our disk can't keep what we lack.
+        A valid ACK means committed: its user may be waiting for it. All else is aborted, which is safe.
         """
-        lost = []
-        try:
-            for job_id in self._unfinished():
-                try:
-                    settled = self._settle(job_id, previous)
-                except Malformed:
-                    log.exception("%s can't be settled", job_id)
-                    settled = False
-                if not settled:
-                    lost.append(job_id)
-        except zk.NO_REPLY as error:
-            message = "ZooKeeper stopped answering while transactions were being settled; taking over again"
-            raise InDoubt(message) from error
-        return lost
 
-    def _unfinished(self) -> list[str]:
-        """Every transaction but those whose payload has been used: of a long history, a few."""
-        zk.wait(self._client.sync_async(paths.JOBS), zk.Deadline(zk.STEP_S))
-        job_ids = paths.usable(zk.wait(self._client.get_children_async(paths.JOBS), zk.Deadline(zk.STEP_S)))
-        # All asked at once: one after the other, a thousand of them would take a second.
-        asked = [(job_id, self._client.exists_async(paths.result(job_id))) for job_id in job_ids]
-        deadline = zk.Deadline(2 * zk.STEP_S)
-        return [job_id for job_id, result in asked if zk.wait(result, deadline) is None]
+        def decide(job_id: str, digest: Digest, ack: Ack | None) -> Outcome:
+            return self._decide(job_id, digest, takeover_decision(ack, (previous, self.epoch), digest))
 
-    def _settle(self, job_id: str, previous: Epoch) -> bool:
-        """Decide one transaction if nobody has, and have its copy if it stays: False if that can't be had."""
-        deadline = zk.Deadline(zk.STEP_S)
-        outcome = read_outcome(self._client, job_id, deadline)
-        if outcome is not None and outcome.decision == "aborted":
-            tpool.execute(self._disk.discard, job_id, outcome.sha256)
-            return True
-        if outcome is not None and tpool.execute(self._disk.load, job_id, outcome.sha256) is not None:
-            return True
-        found = zk.get(self._client, paths.job(job_id), deadline)
-        if found is None:
-            return True  # forgotten since it was listed
-        digest = Digest.of(found[0])
-        if outcome is None:
-            ack = read_ack(self._client, job_id, deadline)
-            outcome = self._decide(job_id, digest, takeover_decision(ack, (previous, self.epoch), digest))
-            self._on_step(f"settled as {outcome.decision}", job_id)
-        if outcome.decision == "aborted":
-            tpool.execute(self._disk.discard, job_id, outcome.sha256)
-            return True
-        if digest.sha256 != outcome.sha256:
-            log.error("%s is committed, but its payload is on no disk that we can reach", job_id)
-            return False
-        try:
-            tpool.execute(self._disk.save, job_id, found[0])
-        except PayloadUnavailable as error:
-            log.error("%s is committed, but lost: %s", job_id, error)
-            return False
-        return True
-
-    # -- the steps of one transaction --
+        return TakeOver(self._client, self._disk, decide, self._on_step).run()
 
     def _begin(self, job_id: str, payload: bytes, digest: Digest) -> Outcome | None:
         """Our own copy, then the record. Returns the outcome if the transaction was decided before."""
@@ -255,7 +208,7 @@ class Primary:
             except zk.TransactionFailed as rejected:
                 # None of the three can succeed later, so no attempt of ours can still arrive; but one that
                 # nobody answered may have been carried out.
-                if rejected.index == 0 and self._renewed(epoch):
+                if rejected.index == 0 and self._fence.renewed(epoch):
                     continue
                 return self._known(job_id, digest, self._refusal(rejected))
             except zk.NO_REPLY:
@@ -264,27 +217,13 @@ class Primary:
 
     def _refusal(self, rejected: zk.TransactionFailed) -> Refused:
         if rejected.index == 0:
-            return self._fenced()
+            return self._fence.fenced()
         if rejected.index == 1:
             return _no_backup()
         return Refused(f"the store turned it down: {rejected.cause!r}")
 
     def _known(self, job_id: str, digest: Digest, refusal: Refused) -> Outcome | None:
-        """The decision on an earlier attempt of this request, None while it is undecided.
-
-        Raises ``refusal`` if there was none.
-        """
-        deadline = zk.Deadline(zk.STEP_S)
-        zk.wait(self._client.sync_async(paths.JOBS), deadline)
-        # In this order: an aborted payload is blanked together with its outcome.
-        found = zk.get(self._client, paths.job(job_id), deadline)
-        outcome = read_outcome(self._client, job_id, deadline)
-        if found is None:
-            raise refusal
-        recorded = outcome.sha256 if outcome else Digest.of(found[0]).sha256
-        if recorded != digest.sha256:
-            message = f"the id {job_id} already belongs to another payload: a new request takes a new id"
-            raise IdConflict(message)
+        outcome = known_outcome(self._client, job_id, digest, refusal)
         self._on_step(f"known as {outcome.decision}" if outcome else "known already", job_id)
         return outcome
 
@@ -298,7 +237,7 @@ class Primary:
                 if zk.wait(self._client.exists_async(path, watch=changed.put), patience) is not None:
                     ack = read_ack(self._client, job_id, patience)
                     if ack is not None and ack.epoch > self.epoch.number:
-                        self._renewed(self.epoch)  # a new backup's, quicker than our own word of it
+                        self._fence.renewed(self.epoch)  # a new backup's, quicker than our own word of it
                     if ack is not None and is_valid_ack(ack, self.epoch, digest):
                         self._on_step("ACK received", job_id)
                         return ack
@@ -331,8 +270,8 @@ class Primary:
                 decided = read_outcome(self._client, job_id, deadline)
                 if decided is not None:
                     return decided
-                if not self._renewed(epoch):
-                    raise self._deposed(job_id)
+                if not self._fence.renewed(epoch):
+                    raise self._fence.deposed(job_id)
             except zk.NO_REPLY:
                 if not self._can_go_on(deadline):
                     raise
@@ -348,40 +287,8 @@ class Primary:
         except zk.TransactionFailed:
             return False
         self._on_step(outcome.decision, job_id)
-        self._tidy()
+        self._tidying.decided(self.epoch)
         return True
-
-    def _tidy(self) -> None:
-        """Now and then, forget settled transactions that no retry can still ask for."""
-        self._decided += 1
-        if self._decided % _TIDY_EVERY == 0:
-            try:
-                forget_old(self._client, self.epoch)
-            except _NOT_TIDIED as error:
-                log.info("not tidied this time: %r", error)
-
-    # -- our epoch --
-
-    def _check_epoch(self) -> None:
-        """Commit a check of our epoch, which the store orders after every decision of an earlier one.
-
-        Raises Fenced, or one of zk.NO_REPLY.
-        """
-        self.commit(lambda nothing_more: None, zk.Deadline(zk.STEP_S))
-
-    def _renewed(self, over: Epoch) -> bool:
-        """Whether the epoch that is over was followed by another one of ours: the backup has changed.
-
-        The seat tells: it is held by one session, and nobody else writes it into ``/epoch``.
-        """
-        found = zk.get(self._client, paths.EPOCH, zk.Deadline(zk.STEP_S))
-        current = Epoch.from_znode(found[0], found[1].version) if found else None
-        if current is None or current.primary_seat != over.primary_seat:
-            return False
-        self.epoch = current
-        return current != over
-
-    # -- small things --
 
     def _discard(self, job_id: str, digest: Digest) -> None:
         try:
@@ -392,32 +299,101 @@ class Primary:
     def _can_go_on(self, deadline: zk.Deadline) -> bool:
         return zk.wait_connected(self._client, deadline) and not deadline.passed
 
-    @contextmanager
-    def _in_doubt_without_answer(self, job_id: str) -> Iterator[None]:
-        try:
-            yield
-        except zk.NO_REPLY as error:
-            message = (
-                f"ZooKeeper doesn't answer, so the outcome of {job_id} is unknown: ask again with this id"
-            )
-            raise InDoubt(message, ask_again=job_id) from error
-        except Malformed as error:
-            message = f"the record of {job_id} can't be read: {error}"
-            raise InDoubt(message, ask_again=job_id) from error
-
-    def _fenced(self) -> Fenced:
-        return Fenced(
-            f"epoch {self.epoch.number} is over: another leads now, and the store listens to it alone"
-        )
-
-    def _deposed(self, job_id: str) -> InDoubt:
-        message = (
-            f"{job_id} was published, then epoch {self.epoch.number} ended: the new primary decides; ask it"
-        )
-        return InDoubt(message, ask_again=job_id)
-
 
 def _no_backup() -> NoBackup:
     return NoBackup(
         "no backup is ready, so two copies can't be promised: nothing was written; try again later"
     )
+
+
+# --- the backup's side ----------------------------------------------------------------------------------
+
+
+class Backup:
+    """Copies every transaction to its own disk, and acknowledges it only then.
+
+    Args: as for :class:`Primary`; ``name`` is what it signs its ACKs with.
+    """
+
+    def __init__(
+        self, client: KazooClient, disk: Disk, epoch: Epoch, name: str, *, on_step: OnStep = quiet
+    ) -> None:
+        self._client = client
+        self._disk = disk
+        self.epoch = epoch
+        self._name = name
+        self._on_step = on_step
+        self._follower = Follower(client, name, lambda job_id: self._copy(job_id, acknowledge=True))
+        self.start, self.stop = self._follower.start, self._follower.stop
+
+    def replicate(self, children: list[str]) -> None:
+        """Copy and acknowledge what is new among the ids in ``children``; returns before that is done."""
+        self._follower.take(children)
+
+    def catch_up(self) -> None:
+        """Copy everything that is not aborted, and return when it is on disk.
+
+        Complete if our epoch has no backup yet: then nothing new can be published meanwhile. Raises OSError
+        or PayloadUnavailable (this isn't complete), or one of zk.NO_REPLY.
+        """
+        catch_up(self._client, self._name, self._copy)
+
+    def _copy(self, job_id: str, *, acknowledge: bool = False) -> None:
+        # Under the lock, or "aborted" could be overtaken by the copy that it is to drop.
+        with self._disk.locks.hold(job_id):
+            self._keep(job_id, zk.Deadline(zk.STEP_S), acknowledge=acknowledge)
+
+    def _keep(self, job_id: str, deadline: zk.Deadline, *, acknowledge: bool = False) -> None:
+        """Have the copy on disk if it is to be kept, drop it on an explicit "aborted"."""
+        # Both asked at once, to save a round trip; a megabyte that is here already isn't asked for again.
+        # What is undecided leaves a watch for its decision.
+        got = None if self._disk.may_hold(job_id) else self._client.get_async(paths.job(job_id))
+        watch = self._follower.wake if acknowledge else None
+        decided = self._client.exists_async(paths.outcome(job_id), watch=watch)
+        outcome = read_outcome(self._client, job_id, deadline) if zk.wait(decided, deadline) else None
+        if outcome is not None and outcome.decision == "aborted":
+            tpool.execute(self._disk.discard, job_id, outcome.sha256)
+            self._on_step("aborted, no copy kept", job_id)
+            return
+        if outcome is not None and (
+            tpool.execute(self._disk.load, job_id, outcome.sha256) is not None
+            or is_used(self._client, job_id, deadline)
+        ):
+            return
+        try:
+            payload, stat = zk.wait(got or self._client.get_async(paths.job(job_id)), deadline)
+        except NoNodeError:
+            return  # forgotten. A copy is never dropped because a record is missing.
+        if outcome is None and stat.version > 0:
+            return  # aborted and blanked since we asked: its outcome is on the way
+        digest = Digest.of(payload)
+        if outcome is not None and outcome.sha256 != digest.sha256:
+            log.error("%s: the payload of %s is not the committed one: not copied", self._name, job_id)
+            return
+        tpool.execute(self._disk.save, job_id, payload)
+        if acknowledge and outcome is None:
+            self._on_step("backup has it on disk", job_id)
+            self._acknowledge(job_id, digest, deadline)
+
+    def _acknowledge(self, job_id: str, digest: Digest, deadline: zk.Deadline) -> None:
+        """Create the ACK, or replace one that isn't ours: one left by an older backup, or a forged one."""
+        ack = Ack(author=self._name, epoch=self.epoch.number, size=digest.size, sha256=digest.sha256)
+        path = paths.backup_ack(job_id)
+        for replace in (False, True):
+            acknowledging = self.epoch.guard(self._client.transaction())
+            if replace:
+                acknowledging.set_data(path, ack.to_bytes())
+            else:
+                acknowledging.create(path, ack.to_bytes())
+            try:
+                zk.commit(acknowledging, deadline)
+                self._on_step("ACK created", job_id)
+                return
+            except zk.TransactionFailed as rejected:
+                if rejected.index == 0:
+                    log.info("%s: epoch %d is over; no ACK for %s", self._name, self.epoch.number, job_id)
+                    return
+                if not isinstance(rejected.cause, NodeExistsError):
+                    return  # forgotten meanwhile
+            if read_ack(self._client, job_id, deadline) == ack:
+                return

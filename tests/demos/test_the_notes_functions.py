@@ -15,12 +15,12 @@ import demo_easy_eventual as easy
 import demo_hard_quorum as hard
 import demo_medium_primary_backup as medium
 from app.cluster.member import Member
-from app.consistency.backup import Backup
 from app.consistency.engine.disk import Disk, sha256
 from app.consistency.engine.fencing import Epoch
 from app.consistency.engine.replicas import ReplicaHost
 from app.consistency.engine.transactions import Ack, job_id_for
 from app.consistency.eventual import INITIAL, ConfigReplica
+from app.consistency.primary_backup import Backup
 from app.errors import Refused, TooFewReplicas
 from app.zookeeper import client as zk, paths
 from tests.conftest import Place, eventually

@@ -9,6 +9,8 @@ from tests.conftest import ROOT
 from tests.docs.pages import blocks, exists, links, named
 
 PAGES = (
+    "docs/architecture.md",
+    "CONTRIBUTING.md",
     "docs/README.md",
     "docs/models.md",
     "docs/protocols/eventual.md",

@@ -15,12 +15,11 @@ from typing import Any
 import eventlet
 
 from app.cluster.member import Member
-from app.consistency.backup import Backup
 from app.consistency.engine.disk import Disk
 from app.consistency.engine.fencing import Epoch
 from app.consistency.engine.records import read_ack, read_outcome
 from app.consistency.engine.transactions import Ack, Digest, Outcome, job_id_for
-from app.consistency.primary_backup import Primary
+from app.consistency.primary_backup import Backup, Primary
 from app.zookeeper import client as zk, paths
 from app.zookeeper.link import Link
 from tests.conftest import Place, eventually

@@ -16,11 +16,10 @@ import pytest
 
 from app.checker.durability import durable
 from app.checker.history import Recorder
-from app.consistency import primary_backup
-from app.consistency.backup import Backup
 from app.consistency.engine import records
+from app.consistency.engine.takeover import TakeOver
 from app.consistency.engine.transactions import Ack, Digest, Outcome
-from app.consistency.primary_backup import Primary
+from app.consistency.primary_backup import Backup, Primary
 from app.demo.servers import Servers
 from app.errors import Aborted, Fenced, InDoubt, NoBackup, Refused
 from app.zookeeper import client as zk, paths
@@ -445,6 +444,7 @@ def test_a_payload_that_is_blanked_while_the_backup_asks_for_it_is_not_taken_for
     def decided_meanwhile(path: str, *args: Any, **options: Any) -> Any:
         if path == paths.job(job_id):
             primary._decide(job_id, Digest.of(b"payload"), "aborted")
+            zk.wait(b.client.sync_async(path), zk.Deadline(5))  # b's server knows of it, too
         return get_async(path, *args, **options)
 
     monkeypatch.setattr(b.client, "get_async", decided_meanwhile)
@@ -799,9 +799,13 @@ def test_a_copy_is_not_dropped_because_its_record_is_missing(cast: Cast) -> None
     heard_of, missed = new_id(), new_id()
     primary.submit(heard_of, b"payload")
     primary.submit(missed, b"payload")
-    eventually(lambda: not backup._copiers.running(), what="b watches the decisions")
+    follower = backup._follower
+    eventually(lambda: not follower._copiers.running(), what="b watches the decisions")
     cast.remove(heard_of)
-    eventually(lambda: heard_of not in backup._seen and not backup._copiers.running(), what="b has looked")
+    eventually(
+        lambda: heard_of not in follower._seen and not follower._copiers.running(),
+        what="b has looked",
+    )
     b.link.down()
     cast.remove(missed)
     b.link.heal()
@@ -944,15 +948,15 @@ def test_submissions_while_the_backup_changes_are_stored_or_refused(cast: Cast) 
 
 def test_nothing_is_served_before_everything_is_settled(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
     a, b = cast.members("a", "b")
-    settle, settling, go_on = Primary._settle, eventlet.Event(), eventlet.Event()
+    settle, settling, go_on = TakeOver._settle, eventlet.Event(), eventlet.Event()
 
-    def held_settle(self: Primary, *args: Any) -> bool:
+    def held_settle(self: TakeOver, *args: Any) -> bool:
         settling.send()
         go_on.wait(10)
         return settle(self, *args)
 
     a.primary.submit(new_id(), b"payload")
-    monkeypatch.setattr(Primary, "_settle", held_settle)
+    monkeypatch.setattr(TakeOver, "_settle", held_settle)
     crash(a)
     settling.wait(10)
     assert cast.epoch().primary == "b", "b leads by the store"
@@ -1096,7 +1100,7 @@ def test_a_primary_forgets_now_and_then(cast: Cast, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr("app.consistency.engine.records.KEEP_LAST", 2)
     monkeypatch.setattr("app.consistency.engine.transactions.KEEP_LAST", 2)
     monkeypatch.setattr("app.consistency.engine.transactions.KEEP_S", 0.0)
-    monkeypatch.setattr(primary_backup, "_TIDY_EVERY", 5)
+    monkeypatch.setattr("app.consistency.engine.records.TIDY_EVERY", 5)
     for _ in range(5):
         primary.submit(new_id(), b"payload")
     assert len(cast.jobs()) == 2

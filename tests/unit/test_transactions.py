@@ -14,10 +14,9 @@ from app.consistency.engine.transactions import (
     Digest,
     Outcome,
     forgettable,
-    is_valid_ack,
     job_id_for,
-    takeover_decision,
 )
+from app.consistency.primary_backup import is_valid_ack, takeover_decision
 from app.errors import Malformed
 from app.zookeeper import paths
 

@@ -7,13 +7,15 @@ listens to one. (The viewstamp of Oki & Liskov, PODC 1988; the fencing token of 
 SOSP 1989.)
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
+from kazoo.client import KazooClient
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from app.errors import Malformed
-from app.zookeeper import paths
+from app.errors import Fenced, InDoubt, Malformed
+from app.zookeeper import client as zk, paths
 
 
 class _Stored(BaseModel):
@@ -84,3 +86,60 @@ class Epoch:
 
 
 NO_EPOCH = Epoch(0)
+
+
+class Fence:
+    """Commits what a primary decides, each time checked against its epoch in the same transaction.
+
+    Attributes:
+        epoch: another one when the backup changes; the primary in it is always this one.
+    """
+
+    def __init__(self, client: KazooClient, epoch: Epoch) -> None:
+        self._client = client
+        self.epoch = epoch
+
+    def commit(self, build: Callable[[Any], object], deadline: zk.Deadline) -> list[Any]:
+        """Commit what ``build`` adds to a transaction; returns its results.
+
+        Raises Fenced, zk.TransactionFailed (with the index among what was added) or one of zk.NO_REPLY.
+        """
+        while True:
+            epoch = self.epoch
+            transaction = epoch.guard(self._client.transaction())
+            build(transaction)
+            try:
+                return zk.commit(transaction, deadline)[1:]
+            except zk.TransactionFailed as failed:
+                if failed.index > 0:
+                    raise zk.TransactionFailed(failed.index - 1, failed.cause) from failed
+                if not self.renewed(epoch):
+                    raise self.fenced() from failed
+
+    def check(self) -> None:
+        """Commit a check of our epoch, which the store orders after every decision of an earlier one.
+
+        Raises Fenced, or one of zk.NO_REPLY.
+        """
+        self.commit(lambda transaction: None, zk.Deadline(zk.STEP_S))
+
+    def renewed(self, over: Epoch) -> bool:
+        """Whether the epoch that is over was followed by another one of ours: the backup has changed.
+
+        The seat tells: one session holds it, and no other writes it into ``/epoch``.
+        """
+        found = zk.get(self._client, paths.EPOCH, zk.Deadline(zk.STEP_S))
+        current = Epoch.from_znode(found[0], found[1].version) if found else None
+        if current is None or current.primary_seat != over.primary_seat:
+            return False
+        self.epoch = current
+        return current != over
+
+    def fenced(self) -> Fenced:
+        return Fenced(
+            f"epoch {self.epoch.number} is over: another leads now, and the store listens to it alone"
+        )
+
+    def deposed(self, job_id: str) -> InDoubt:
+        ended = f"{job_id} was published, then epoch {self.epoch.number} ended"
+        return InDoubt(f"{ended}: the new primary decides; ask it", ask_again=job_id)

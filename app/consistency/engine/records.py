@@ -1,20 +1,25 @@
 """What both sides of the pair share: reading a transaction's records, and forgetting them.
 
-How the records look, and the rules of deciding, stand in ``transactions``.
+How the records look stands in ``transactions``, the rules of deciding in ``primary_backup``.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from kazoo.client import KazooClient
 
 from app.consistency.engine.fencing import Epoch
-from app.consistency.engine.transactions import KEEP_LAST, Ack, Outcome, forgettable
-from app.errors import Malformed
+from app.consistency.engine.transactions import KEEP_LAST, Ack, Digest, Outcome, forgettable
+from app.errors import IdConflict, InDoubt, Malformed, Refused
 from app.zookeeper import client as zk, paths
 
 log = logging.getLogger(__name__)
 
+
+# A decision in a hundred is worth a look at what may be forgotten.
+TIDY_EVERY = 100
+_NOT_TIDIED: tuple[type[Exception], ...] = (zk.TransactionFailed, *zk.NO_REPLY)
 
 # Told (what has just happened, transaction's id); must return quickly.
 OnStep = Callable[[str, str], None]
@@ -43,6 +48,55 @@ def read_ack(client: KazooClient, job_id: str, deadline: zk.Deadline) -> Ack | N
     except Malformed as error:
         log.warning("%s: %s", paths.backup_ack(job_id), error)
         return None
+
+
+def known_outcome(client: KazooClient, job_id: str, digest: Digest, refusal: Refused) -> Outcome | None:
+    """The decision on an earlier attempt of this request, None while it is undecided.
+
+    Raises ``refusal`` if there was none, IdConflict if the id belongs to another payload.
+    """
+    deadline = zk.Deadline(zk.STEP_S)
+    zk.wait(client.sync_async(paths.JOBS), deadline)
+    # In this order: an aborted payload is blanked together with its outcome.
+    found = zk.get(client, paths.job(job_id), deadline)
+    outcome = read_outcome(client, job_id, deadline)
+    if found is None:
+        raise refusal
+    recorded = outcome.sha256 if outcome else Digest.of(found[0]).sha256
+    if recorded != digest.sha256:
+        message = f"the id {job_id} already belongs to another payload: a new request takes a new id"
+        raise IdConflict(message)
+    return outcome
+
+
+@contextmanager
+def in_doubt_without_reply(job_id: str) -> Iterator[None]:
+    """No reply, or a record that can't be read, leaves the transaction in doubt."""
+    try:
+        yield
+    except zk.NO_REPLY as error:
+        message = f"ZooKeeper doesn't answer, so the outcome of {job_id} is unknown: ask again with this id"
+        raise InDoubt(message, ask_again=job_id) from error
+    except Malformed as error:
+        message = f"the record of {job_id} can't be read: {error}"
+        raise InDoubt(message, ask_again=job_id) from error
+
+
+class Tidying:
+    """Now and then, forgets settled transactions that no retry can still ask for."""
+
+    def __init__(self, client: KazooClient) -> None:
+        self._client = client
+        self._decided = 0
+
+    def decided(self, epoch: Epoch) -> None:
+        """One more transaction is decided. Never raises."""
+        self._decided += 1
+        if self._decided % TIDY_EVERY == 0:
+            try:
+                forget_old(self._client, epoch)
+            except _NOT_TIDIED as error:
+                log.info("not tidied this time: %r", error)
 
 
 def forget_old(client: KazooClient, epoch: Epoch) -> int:

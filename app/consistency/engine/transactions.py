@@ -1,4 +1,4 @@
-"""What a transaction looks like in ZooKeeper, and the rules of deciding it: pure values and functions.
+"""What a transaction looks like in ZooKeeper: pure values, and which of them may be forgotten.
 
     /jobs/<id>              the payload
     /jobs/<id>/backup_ack   who has it on disk, under which epoch
@@ -11,13 +11,11 @@ malice: any client of an open ensemble can write what it likes, and only access 
 
 import hashlib
 import uuid
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from app.consistency.engine.fencing import Epoch
 from app.errors import Malformed
 
 Decision = Literal["committed", "aborted"]
@@ -85,20 +83,6 @@ def job_id_for(request_id: str) -> str:
         return str(uuid.UUID(request_id))
     except ValueError:
         return str(uuid.uuid5(uuid.NAMESPACE_URL, f"request:{request_id}"))
-
-
-def is_valid_ack(ack: Ack, epoch: Epoch, digest: Digest) -> bool:
-    """Whether this ACK shows that the backup of ``epoch`` has the payload on its disk."""
-    expected = (epoch.backup, epoch.number, digest.size, digest.sha256)
-    return (ack.author, ack.epoch, ack.size, ack.sha256) == expected
-
-
-def takeover_decision(ack: Ack | None, epochs: Iterable[Epoch], digest: Digest) -> Decision:
-    """What a new primary decides: committed only with an ACK that counts in one of ``epochs``.
-
-    Aborting is always safe here, since no user has been answered while a transaction is undecided.
-    """
-    return "committed" if ack and any(is_valid_ack(ack, epoch, digest) for epoch in epochs) else "aborted"
 
 
 def forgettable(settled: list[tuple[float, str]], now_s: float) -> list[str]:
