@@ -10,7 +10,8 @@ from app.checker.history import History
 from app.checker.parsing import read_history
 from app.checker.verdict import Verdict, substance
 from tests.demos.conftest import DefaultRun
-from tests.demos.playing import DEMOS, SCRIPTS
+from tests.demos.playing import DEMOS, SCRIPTS, acts_in
+from tests.docs.pages import blocks
 
 pytestmark = [pytest.mark.timeout(180), pytest.mark.parametrize("demo", DEMOS)]
 
@@ -43,6 +44,14 @@ def test_every_act_fits_on_a_screen(demo: str, default_run: Run) -> None:
 
 def test_into_a_pipe_it_writes_no_colour(demo: str, default_run: Run) -> None:
     assert "\x1b" not in default_run(demo).played.stdout
+
+
+def test_the_page_of_outputs_shows_these_acts(demo: str, default_run: Run) -> None:
+    page = next(one for one in blocks("docs/outputs.md") if one.heading.lower().startswith(f"{demo}:"))
+    shown = [act[0] for act in acts_in(page.text)]
+    assert shown == [act[0] for act in default_run(demo).played.acts], (
+        "stale: python -m docs.generate.outputs"
+    )
 
 
 def test_nothing_is_left_in_zookeeper(demo: str, default_run: Run) -> None:
