@@ -10,15 +10,14 @@ The sequence of one transaction (the notes' figure, with the parts that the page
     primary   answers its user
 
 Invariants:
-    * whoever was told "stored" has the payload on two disks: committed needs an ACK that counts, and an ACK
-      is created after the copy is synced (Alsberg & Day, ICSE 1976: two-host resiliency);
-    * whoever was told "not stored" is told so for ever: the outcome is decided by one create, and a late
-      ACK changes nothing;
-    * of two who believe to be primary the store listens to one: everything decided is checked against
+    * a user who is answered "stored" has the payload on two disks: committed needs a valid ACK, and a backup
+      creates one only after its copy is synced (Alsberg & Day, ICSE 1976: two-host resiliency);
+    * the answer "not stored" stays true: one create decides the outcome, and a late ACK changes nothing;
+    * of two processes that believe to be primary, the store listens to one: every decision is checked against
       ``/epoch`` in the same transaction (Budhiraja et al. 1993: at most one primary; Liskov & Cowling 2012:
       the view number).
-A copy may go when its transaction was aborted, and when ``/jobs/<id>/result`` exists: then the payload has
-been used, and its owner has what came of it.
+A copy may be deleted when its transaction is aborted, and when ``/jobs/<id>/result`` exists: then the
+payload has been used, and its owner has the result.
 Promised: one pod lost at a time loses nothing that was acknowledged.
 
 Leadership is decided elsewhere (``app.cluster``) and comes in as an :class:`Epoch`. ZooKeeper watches drive
@@ -67,7 +66,7 @@ def is_valid_ack(ack: Ack, epoch: Epoch, digest: Digest) -> bool:
 
 
 def takeover_decision(ack: Ack | None, epochs: Iterable[Epoch], digest: Digest) -> Decision:
-    """What a new primary decides: committed only with an ACK that counts in one of ``epochs``.
+    """What a new primary decides: committed only with a valid ACK of one of ``epochs``.
 
     Aborting is always safe here, since no user has been answered while a transaction is undecided.
     """
@@ -241,7 +240,7 @@ class Primary:
                     if ack is not None and is_valid_ack(ack, self.epoch, digest):
                         self._on_step("ACK received", job_id)
                         return ack
-                    log.warning("%s: an ACK that doesn't count: %s", job_id, ack)
+                    log.warning("%s: an invalid ACK: %s", job_id, ack)
                 changed.get(timeout=patience.left_s)
             except queue.Empty:
                 break
