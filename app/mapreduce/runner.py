@@ -202,7 +202,9 @@ class Runner:
         """The result is stored: its user hears of it at once, and cleaning up can take its time."""
         if self.progress.result is None and (data := self._read(paths.result(self._id))) is not None:
             self.progress.result = Result.from_bytes(data)
-            self._tell(self.progress.result.state)
+        result = self.progress.result
+        if result is not None and self.progress.state != result.state:
+            self._tell(result.state)  # also where we had known the end, and then worked from an older read
 
     # -- planning --
 

@@ -15,7 +15,7 @@ TOP = Path(__file__).resolve().parents[2]
 PAGE = TOP / "docs" / "outputs.md"
 # An indented command, and the block of what it prints.
 _BLOCK = re.compile(
-    r"(^    python3 (?P<command>.+)\n\n```text\n)(?P<output>.*?)(^```$)", re.DOTALL | re.MULTILINE
+    r"(^    python3 (?P<command>[^\n]+)\n\n```text\n)(?P<output>.*?)(^```$)", re.DOTALL | re.MULTILINE
 )
 _PATIENCE_S = 300
 
@@ -30,7 +30,13 @@ def regenerated(page: str, zk_hosts: str) -> str:
     def printed(block: re.Match[str]) -> str:
         command = [sys.executable, *block["command"].split()]
         ended = subprocess.run(
-            command, cwd=TOP, env=environment, capture_output=True, text=True, timeout=_PATIENCE_S, check=True
+            command,
+            cwd=TOP,
+            env=environment,
+            stdout=subprocess.PIPE,
+            text=True,
+            timeout=_PATIENCE_S,
+            check=True,
         )
         return block[1] + ended.stdout.strip("\n") + "\n" + block[4]
 

@@ -4,7 +4,8 @@ import random
 
 from hypothesis import given, strategies as st
 
-from app.mapreduce.records import Attempt
+from app.mapreduce.records import Attempt, Manifest, Result
+from app.mapreduce.runner import Progress, Runner
 from app.mapreduce.tasks import (
     MOST_CLAIMS,
     MOST_ERRORS,
@@ -69,3 +70,15 @@ def test_the_rest_is_offered_again_when_half_of_it_is_done() -> None:
     assert not offer_again(60, 100)
     assert offer_again(50, 100)
     assert not offer_again(2, 100), "the last few are in hand already"
+
+
+def test_the_end_of_a_job_is_told_also_where_it_was_known_before_an_older_read() -> None:
+    """A server that lags may show a runner its job without the result that it has seen already."""
+    runner = Runner.__new__(Runner)  # its end needs no server
+    runner.progress = Progress("job-1", Manifest(job="x", name="x", size=1, sha256="0" * 64), "running")
+    runner.progress.result = Result(state="done", job="x", name="x")
+    told: list[str] = []
+    runner._on_progress = lambda: told.append(runner.progress.state)
+    runner._tell_end()
+    runner._tell_end()
+    assert told == ["done"], "and once"
