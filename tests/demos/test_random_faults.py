@@ -9,7 +9,10 @@ from tests.demos.playing import Played, play
 
 pytestmark = pytest.mark.whole
 
-LOAD = ("--operations", "300", "--clients", "8", "--faults", "random")
+# Of eight clients each pauses 10 to 80 ms after every operation: so the load lasts over six seconds, however
+# quick the machine is, and the first server is harmed within four.
+OPERATIONS = 1200
+LOAD = ("--operations", str(OPERATIONS), "--clients", "8", "--faults", "random")
 
 
 @pytest.mark.timeout(180)
@@ -18,10 +21,10 @@ def test_the_full_protocol_holds_and_most_operations_end_well(seed: str, ensembl
     played = play("hard", *LOAD, "--seed", seed, "--protocol", "full", zookeeper=with_servers(ensemble))
     assert played.verdict.startswith("VERDICT held: "), str(played)
     assert played.status == 0
-    assert endings(played)["ok"] >= 0.6 * 300
-    load = " ".join(played.acts[-1])
-    assert " x cut" in load
-    assert ensemble.control is None or " server" in load
+    assert endings(played)["ok"] >= 0.6 * OPERATIONS
+    load = last_act(played)
+    assert re.search(r"\d x (cut|slow|crash)", load), load
+    assert ensemble.control is None or re.search(r"\d x (kill|pause|partition) server", load), load
 
 
 @pytest.mark.timeout(180)
@@ -29,15 +32,20 @@ def test_the_notes_protocol_is_convicted_under_the_same(ensemble: Ensemble) -> N
     played = play("hard", *LOAD, "--seed", "1", "--protocol", "notes", zookeeper=with_servers(ensemble))
     assert played.verdict.startswith("VERDICT violated: "), str(played)
     assert played.status == 1
-    assert sum(endings(played).values()) == 300
+    assert sum(endings(played).values()) == OPERATIONS
+
+
+def last_act(played: Played) -> str:
+    """On one line, however the screen has wrapped it."""
+    return " ".join(" ".join(played.acts[-1]).split())
 
 
 def endings(played: Played) -> dict[str, int]:
     """How the load's operations ended, as its act says."""
-    found = re.search(r"of 300: (\d+) ok, (\d+) refused, (\d+) unknown", " ".join(played.acts[-1]))
+    found = re.search(rf"of {OPERATIONS}: (\d+) ok, (\d+) refused, (\d+) unknown", last_act(played))
     assert found, str(played)
     counted = dict(zip(("ok", "refused", "unknown"), map(int, found.groups()), strict=True))
-    assert sum(counted.values()) == 300
+    assert sum(counted.values()) == OPERATIONS
     return counted
 
 
