@@ -44,7 +44,7 @@ from app.consistency.engine.records import (
     quiet,
     read_ack,
     read_outcome,
-)  # fmt: skip
+)
 from app.consistency.engine.takeover import TakeOver
 from app.consistency.engine.transactions import Ack, Decision, Digest, Outcome
 from app.errors import Aborted, InDoubt, NoBackup, PayloadUnavailable, Refused
@@ -323,7 +323,13 @@ class Backup:
         self._name = name
         self._on_step = on_step
         self._follower = Follower(client, name, lambda job_id: self._copy(job_id, acknowledge=True))
-        self.start, self.stop = self._follower.start, self._follower.stop
+
+    def start(self) -> None:
+        """Follow ``/jobs`` by a watch, and look through all of it once: a restart finds what it missed."""
+        self._follower.start()
+
+    def stop(self) -> None:
+        self._follower.stop()
 
     def replicate(self, children: list[str]) -> None:
         """Copy and acknowledge what is new among the ids in ``children``; returns before that is done."""

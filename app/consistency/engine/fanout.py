@@ -32,9 +32,6 @@ class FanOut:
         # The threads may outlive a call: a slow replica's reply, which no call waits for any more.
         self._pool = eventlet.GreenPool(_MOST_WAITING)
 
-    def __len__(self) -> int:
-        return len(self._owed)
-
     def preference(self) -> list[int]:
         """All replicas in random order, but those that still owe a reply last: they are slow, or cut off."""
         order = list(self._owed)
