@@ -9,11 +9,10 @@ over first.
 import json
 import logging
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any
 
 import eventlet
-from eventlet import event, queue, tpool
+from eventlet import event
 from kazoo.client import KazooClient
 
 from app.cluster.election import prepare
@@ -22,10 +21,10 @@ from app.cluster.label import RoleLabel
 from app.cluster.member import Member
 from app.cluster.nodes import Nodes, described
 from app.cluster.slots import Slot
-from app.consistency.engine.records import is_used, read_outcome
 from app.consistency.eventual import INITIAL, ConfigReplica, Copy, publish
 from app.errors import LessonError
 from app.mapreduce.master import Master
+from app.mapreduce.sweeper import Sweeper
 from app.mapreduce.task_worker import TaskWorkers
 from app.mapreduce.uploads import UploadDisk
 from app.mapreduce.volume import Volume
@@ -42,8 +41,6 @@ _TICK_S = 1.0
 _LAST_ORDERS_S = 1.0
 # What a job does is told to the others only if it lasts: most are over before anybody could look.
 _DOING_AFTER_S = 0.5
-# Copies of uploads that nobody needs any more wait for this at most; an idle disk costs no request.
-_SWEEP_S = 60.0
 # What may pass by itself.
 _NOT_NOW: tuple[type[Exception], ...] = (*zk.NO_REPLY, LessonError, OSError)
 
@@ -148,15 +145,16 @@ class WorkerSession:
         self.slot = Slot(client, name, changed)
         self.config = ConfigReplica(client, name, node=self._description)
         self.member = Member(client, name, worker.disk, on_step=self._stepped, on_change=changed)
+        self.sweeper = Sweeper(client, worker.disk)
         self.crew = TaskWorkers(
-            client, name, worker.shared, self._share, self._doing_changed, self._job_ended
+            client, name, worker.shared, self._share, self._doing_changed, self.sweeper.job_ended
         )
         self.guests = Guests(client, name, worker.settings.zk_hosts, worker.local.backup_dir / "guests")
         # Ended in the opposite order: who leads hands over first, and a demo's guests wait for nothing.
-        self._roles = (self.guests, self.nodes, self.config, self.slot, self.crew, self.member)
+        self._roles = (
+            self.guests, self.nodes, self.config, self.slot, self.sweeper, self.crew, self.member
+        )  # fmt: skip
         self._started: list[Any] = []
-        self._sweeper: Any = None
-        self._to_sweep: Any = queue.LightQueue()  # ids of jobs that have just ended; none: all that is here
         self._live: frozenset[str] = frozenset()
         self.master: Master | None = None
 
@@ -169,14 +167,10 @@ class WorkerSession:
         for role in self._roles:
             role.start()
             self._started.append(role)
-        self._to_sweep.put([])  # what has ended while we were away
-        self._sweeper = eventlet.spawn(self._sweep_disk)
 
     def stop(self) -> None:
         """Stop acting. The session, and what it holds, is the caller's to end."""
         self.silence.stop()
-        if self._sweeper is not None:
-            self._sweeper.kill()
         for role in reversed(self._started):
             role.stop()
         if self.master is not None:
@@ -284,38 +278,3 @@ class WorkerSession:
     def _tell_doing(self, doing: list[str]) -> None:
         if doing == self.crew.doing:
             self.config.announce()
-
-    # -- copies of uploads whose jobs have ended --
-
-    def _job_ended(self, job_id: str) -> None:
-        """A job has left the board: if it has ended, our copy of its upload may go."""
-        self._to_sweep.put([job_id])
-
-    def _sweep_disk(self) -> None:
-        """Drop copies as jobs end; and now and then, those of whose end we didn't hear."""
-        while True:
-            job_ids = None
-            with suppress(queue.Empty):
-                job_ids = self._to_sweep.get(timeout=zk.jittered(_SWEEP_S))
-            try:
-                self._drop_copies(job_ids or sorted(tpool.execute(self._worker.disk.kept)))
-                if job_ids is None:
-                    tpool.execute(self._worker.disk.drop_abandoned)
-            except OSError as error:
-                log.warning("the disk is not swept: %s", error)
-
-    def _is_over(self, job_id: str) -> bool:
-        """Its payload has been used; or never will be: who was deposed before that was decided isn't told."""
-        deadline = zk.Deadline(zk.STEP_S)
-        if is_used(self.client, job_id, deadline):
-            return True
-        outcome = read_outcome(self.client, job_id, deadline)
-        return outcome is not None and outcome.decision == "aborted"
-
-    def _drop_copies(self, job_ids: list[str]) -> None:
-        for job_id in job_ids:
-            try:
-                if self._is_over(job_id):
-                    tpool.execute(self._worker.disk.forget, job_id)
-            except _NOT_NOW as error:
-                log.info("the copy of %s stays for now: %r", job_id, error)

@@ -142,7 +142,8 @@ class Cluster(Client):
 
     def leaves_only_its_record(self, job_id: str) -> None:
         """Wait until nothing else is left of a job, in ZooKeeper or on any disk."""
-        deadline = time.monotonic() + 20
+        # A worker that didn't hear of the job's end looks through its disk once a minute or so.
+        deadline = time.monotonic() + 120
         while (left := self.left_of(job_id)) != RECORD:
             assert time.monotonic() < deadline, left ^ RECORD
             time.sleep(0.1)
