@@ -31,13 +31,13 @@ quick: $(VENV)/ready   ## the fast unit tests and the three demos, about two min
 	@$(PY) -m lab demo
 
 bench: $(VENV)/ready   ## speed beside raw ZooKeeper calls, and its growth; table, bench-results/bench.json, bench.svg
-	@$(PY) -m lab bench --into bench-results $(OPTIONS)
+	@$(PY) -m proof bench --into bench-results $(OPTIONS)
 
 matrix: $(VENV)/ready   ## ten mechanisms, eight guarantees, measured under faults (OPTIONS="--html pages" draws them)
-	@$(PY) -m lab matrix $(OPTIONS)
+	@$(PY) -m proof matrix $(OPTIONS)
 
 chaos: $(VENV)/ready   ## load and faults for two minutes, then: was anything lost? (OPTIONS="--minutes 5 --seed 7")
-	@$(PY) -m lab chaos $(OPTIONS)
+	@$(PY) -m proof chaos $(OPTIONS)
 
 pagebench: $(VENV)/ready-dev   ## what the page costs: latency, processor time, and a browser's heap over 200 jobs
 	@$(PY) -m lab run -- $(PY) -m proof.bench.page

@@ -1,28 +1,28 @@
-"""python -m lab up | demo | run | servers | bench | matrix | chaos | deploy | undeploy | page"""
+"""python -m lab up | demo | run | servers | matrix | chaos | bench | deploy | undeploy | page"""
 
 import argparse
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from itertools import takewhile
 from pathlib import Path
 
-from lab import child, deploy as deployment, page as entrance, up as cluster
-from lab.backends import BACKENDS, print_to_stderr, start_ensemble
-from lab.control import control_socket
+from lab import deploy as deployment, page as entrance, up as cluster
+from lab.backends import UNREACHABLE, add_options, environment, given_hosts, laboratory
+from lab.console import Parser, print_to_stderr
 from lab.ensemble import Ensemble, EnsembleError
-from lab.guard import GuardedDirectory
 from lab.interrupts import Interrupted, Interrupts
 from lab.kubectl import ClusterError, context_of
 from lab.up import Place
-from lab.usage import Parser
 from lab.workers import WorkersError
-from proof import chaos as mayhem
-from proof.bench import options as bench_options
 
-UNREACHABLE = 3
+# What judges, in a room of its own that this one doesn't know: python -m proof does it.
+PROOF = {
+    "matrix": "measure which mechanism keeps which guarantee, under faults too",
+    "chaos": "load and faults side by side on five workers and three servers, then check everything",
+    "bench": "measure speed beside raw ZooKeeper calls, and its growth with load",
+}
 WORST_FIRST = (130, 1, 2, 3, 4)  # interrupted, violated, bad usage, no ZooKeeper, in doubt
 TOP = Path(__file__).resolve().parent.parent
 DEMOS = {
@@ -41,9 +41,11 @@ Command = Callable[[argparse.Namespace, Interrupts], int]
 
 
 def main(argv: Sequence[str]) -> int:
+    if argv and argv[0] in PROOF:  # in our place: signals reach it as they would reach us
+        os.execv(sys.executable, [sys.executable, "-m", "proof", *argv])
     arguments, rest = _parser().parse_known_args(argv)
     arguments.rest = rest
-    if rest and arguments.command not in (demo, bench, matrix, chaos):
+    if rest and arguments.command is not demo:
         _parser().error(f"unrecognized arguments: {' '.join(rest)}")
     with Interrupts() as interrupts:
         try:
@@ -69,8 +71,8 @@ def run(arguments: argparse.Namespace, interrupts: Interrupts) -> int:
     command = arguments.argv[1:] if arguments.argv[:1] == ["--"] else arguments.argv
     if not command:
         _parser().error("run what? python -m lab run -- COMMAND...")
-    with _environment(arguments, interrupts) as environment:
-        return child.run(command, environment, interrupts)
+    with environment(arguments, interrupts) as surroundings:
+        return interrupts.run(command, surroundings)
 
 
 def demo(arguments: argparse.Namespace, interrupts: Interrupts) -> int:
@@ -80,21 +82,21 @@ def demo(arguments: argparse.Namespace, interrupts: Interrupts) -> int:
     if unknown := [name for name in names if name not in DEMOS]:
         _parser().error(f"there is no demo {unknown[0]!r}, there are {', '.join(DEMOS)}")
     statuses = set()
-    with _environment(arguments, interrupts) as environment:
+    with environment(arguments, interrupts) as surroundings:
         for name in names or DEMOS:
             print_to_stderr(f"demo {name}: {CLAIMS[name]}")
             command = [sys.executable, str(TOP / DEMOS[name]), *options]
-            statuses.add(child.run(command, environment, interrupts))
+            statuses.add(interrupts.run(command, surroundings))
             if interrupts.signum is not None:
                 raise Interrupted(interrupts.signum)
     return next((status for status in WORST_FIRST if status in statuses), max(statuses))
 
 
 def servers(arguments: argparse.Namespace, interrupts: Interrupts) -> int:
-    """start an ensemble, say where it is, keep it until told to end"""
+    """start an ensemble, print where it is, keep it until a signal ends it"""
     if arguments.until_stdin_closes:
         interrupts.end_with_stdin()
-    with _laboratory(arguments, interrupts) as (ensemble, control):
+    with laboratory(arguments, interrupts) as (ensemble, control):
         print(_as_json(ensemble, control) if arguments.json else _as_shell(ensemble, control), flush=True)
         try:
             while True:
@@ -104,38 +106,12 @@ def servers(arguments: argparse.Namespace, interrupts: Interrupts) -> int:
 
 
 def up(arguments: argparse.Namespace, interrupts: Interrupts) -> int:
-    """start an ensemble and a cluster of workers, say where the page is, keep them until told to end"""
-    if hosts := os.environ.get("ZK_HOSTS"):
-        print_to_stderr(f"using the ZooKeeper that ZK_HOSTS names: {hosts}")
+    """start an ensemble and workers, print where the page is, keep them until a signal ends them"""
+    if hosts := given_hosts():
         place = Place(hosts, os.environ.get("LAB_CONTROL") or None, ensemble=None)
         return cluster.run(place, arguments, interrupts)
-    with _laboratory(arguments, interrupts) as (ensemble, control):
+    with laboratory(arguments, interrupts) as (ensemble, control):
         return cluster.run(Place(ensemble.hosts, str(control), ensemble), arguments, interrupts)
-
-
-def bench(arguments: argparse.Namespace, interrupts: Interrupts) -> int:
-    """measure speed beside raw ZooKeeper calls, and its growth with load; options go to the measurement"""
-    bench_options.parsed(arguments.rest)  # what can't be meant is said before servers are started
-    command = [sys.executable, "-m", "proof.bench", *arguments.rest]
-    with _environment(arguments, interrupts) as environment:
-        return child.run(command, environment, interrupts)
-
-
-def matrix(arguments: argparse.Namespace, interrupts: Interrupts) -> int:
-    """measure which mechanism keeps which guarantee, under faults too; options go to the measurement"""
-    command = [sys.executable, "-m", "proof.matrix", *arguments.rest]
-    with _environment(arguments, interrupts) as environment:
-        return child.run(command, environment, interrupts)
-
-
-def chaos(arguments: argparse.Namespace, interrupts: Interrupts) -> int:
-    """load and faults side by side on five workers and three servers, then check everything"""
-    mayhem.parsed(arguments.rest)  # what can't be meant is said before servers are started
-    command = [sys.executable, "-m", "proof.chaos", *arguments.rest]
-    with _laboratory(arguments, interrupts) as (ensemble, control):
-        return child.run(
-            command, {**os.environ, "ZK_HOSTS": ensemble.hosts, "LAB_CONTROL": str(control)}, interrupts
-        )
 
 
 def deploy(arguments: argparse.Namespace, interrupts: Interrupts) -> int:
@@ -151,30 +127,6 @@ def undeploy(arguments: argparse.Namespace, interrupts: Interrupts) -> int:
 def page(arguments: argparse.Namespace, interrupts: Interrupts) -> int:
     """lead a local port to the master's pod, and to the next one when it changes"""
     return entrance.page(arguments, interrupts)
-
-
-@contextmanager
-def _environment(arguments: argparse.Namespace, interrupts: Interrupts) -> Iterator[dict[str, str]]:
-    """What leads a command to ZooKeeper: ZK_HOSTS as it is, or an ensemble of its own."""
-    if hosts := os.environ.get("ZK_HOSTS"):
-        print_to_stderr(f"using the ZooKeeper that ZK_HOSTS names: {hosts}")
-        yield dict(os.environ)
-        return
-    with _laboratory(arguments, interrupts) as (ensemble, control):
-        yield {**os.environ, "ZK_HOSTS": ensemble.hosts, "LAB_CONTROL": str(control)}
-
-
-@contextmanager
-def _laboratory(arguments: argparse.Namespace, interrupts: Interrupts) -> Iterator[tuple[Ensemble, Path]]:
-    """An ensemble and its control socket. No signal can cut the way out short: see lab/interrupts.py."""
-    with GuardedDirectory() as den:
-        ensemble = start_ensemble(arguments.servers, arguments.backend, sleep=interrupts.sleep)
-        control = den.path / "control.sock"
-        try:
-            with control_socket(ensemble, control):
-                yield ensemble, control
-        finally:
-            ensemble.close()
 
 
 def _as_json(ensemble: Ensemble, control: Path) -> str:
@@ -213,10 +165,7 @@ def _parser() -> argparse.ArgumentParser:
 
     def add_with_ensemble(command: Command, epilog: str | None = None) -> argparse.ArgumentParser:
         sub = add(command, epilog)
-        sub.add_argument(
-            "--servers", type=int, choices=range(1, 8), default=3, metavar="N", help="1 to 7 (3)"
-        )
-        sub.add_argument("--backend", choices=("auto", *BACKENDS), default="auto")
+        add_options(sub)
         return sub
 
     ups = add_with_ensemble(up)
@@ -230,9 +179,8 @@ def _parser() -> argparse.ArgumentParser:
     lists.add_argument("--json", action="store_true", help="say where it is as one line of JSON")
     lists.add_argument("--until-stdin-closes", action="store_true", help="end when standard input does, too")
     add_with_ensemble(demo, f"Arguments: any of {', '.join(DEMOS)}, then options, which go to every demo.")
-    add_with_ensemble(bench, bench_options.USAGE)
-    add_with_ensemble(matrix)
-    add_with_ensemble(chaos)
+    for name, text in PROOF.items():
+        commands.add_parser(name, help=text, add_help=False)
     on_kubernetes = (add(deploy), add(undeploy), add(page))
     for sub in on_kubernetes:
         context = context_of(os.environ)

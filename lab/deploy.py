@@ -12,7 +12,7 @@ import shutil
 import uuid
 from pathlib import Path
 
-from lab.backends import print_to_stderr
+from lab.console import print_to_stderr
 from lab.interrupts import Interrupts
 from lab.kubectl import ClusterError, Said, kubectl, run
 

@@ -14,7 +14,7 @@ from collections.abc import Collection
 from contextlib import ExitStack
 from typing import Any
 
-from lab.backends import print_to_stderr
+from lab.console import print_to_stderr
 from lab.forwarder import Forwarder
 from lab.interrupts import Interrupted, Interrupts
 from lab.kubectl import ClusterError, Listener, Said, end, kubectl, run

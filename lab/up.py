@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab.backends import print_to_stderr
+from lab.console import print_to_stderr
 from lab.ensemble import Ensemble, EnsembleError
 from lab.forwarder import Forwarder
 from lab.guard import GuardedDirectory

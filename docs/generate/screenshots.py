@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from lab.backends import print_to_stderr
+from lab.console import print_to_stderr
 from lab.forwarder import Forwarder
 from lab.guard import GuardedDirectory
 from lab.leadership import Leadership

@@ -16,7 +16,7 @@ from typing import Any
 
 from app.consistency.eventual import publish
 from app.zookeeper import client as zk, paths
-from lab.backends import print_to_stderr
+from lab.console import print_to_stderr
 from lab.workers import Worker, Workers
 from proof.bench.measuring import NotDone
 

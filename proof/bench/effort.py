@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from proof.bench.options import SAMPLES
+from proof.bench import SAMPLES
 
 # With fewer samples it is only looked at whether all works: the three smallest loads are enough for that.
 _A_LOOK = 20

@@ -22,7 +22,7 @@ from typing import Any
 
 from app.consistency.eventual import publish
 from app.zookeeper import client as zk
-from lab.backends import print_to_stderr
+from lab.console import print_to_stderr
 from lab.guard import GuardedDirectory
 from lab.workers import Worker, Workers
 from proof import browser

@@ -2,16 +2,15 @@
 
 import os
 import platform
-import sys
 import time
 from argparse import Namespace
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from app.errors import LessonError, Unreachable
+from app.errors import BadSettingError, LessonError
 from app.zookeeper import client as zk
-from lab.backends import print_to_stderr
+from lab.console import print_to_stderr
 from lab.guard import GuardedDirectory
 from lab.workers import Workers, WorkersError
 from proof.bench import clients, configuration, primary_backup, quorum, replicas, uploads, watchers, worker
@@ -20,10 +19,8 @@ from proof.bench.cluster import Cluster
 from proof.bench.effort import Effort
 from proof.bench.growth import Growth
 from proof.bench.measuring import Figure, NotDone, Row
-from proof.bench.options import parsed
 from proof.bench.report import Report
 
-BAD_USAGE, UNREACHABLE, IN_DOUBT, INTERRUPTED = 2, 3, 4, 130
 # What ends a section, and not the bench.
 _LEFT_OUT: tuple[type[Exception], ...] = (LessonError, NotDone, WorkersError, OSError, *zk.NO_REPLY)
 
@@ -31,30 +28,21 @@ Measured = Sequence[Row | Figure | Growth]
 Section = Callable[[], Measured]
 
 
-def main(argv: Sequence[str]) -> int:
-    """Measure and tell; 0 also where a target is missed, since a busy machine misses some."""
-    options = parsed(argv)
-    hosts = os.environ.get("ZK_HOSTS")
-    if not hosts:
-        # The servers' supervisor waits without eventlet, so it can't live in this process.
-        print("bench: which ZooKeeper? `python -m lab bench` starts one, ZK_HOSTS names one", file=sys.stderr)
-        return UNREACHABLE
+def measure(hosts: str, options: Namespace) -> str:
+    """Measure and tell; "held" also where a target is missed, since a busy machine misses some."""
     report = Report(options.samples, _machine())
     try:
-        _prepare(options)
+        if (
+            options.into is not None
+        ):  # what can't be written shall be known now, and not after the measurement
+            options.into.mkdir(parents=True, exist_ok=True)
         zk.disconnect(zk.connect(hosts, session_timeout_s=10))  # said now, and not section by section
         _measure(hosts, options.only, Effort(options.samples), report)
         report.machine["load after"] = _load()
         _deliver(options, report)
-    except Unreachable as error:
-        print(f"bench: {error}", file=sys.stderr)
-        return UNREACHABLE
     except OSError as error:
-        print(f"bench: {error.filename} can't be written: {error.strerror}", file=sys.stderr)
-        return BAD_USAGE
-    except KeyboardInterrupt:
-        return INTERRUPTED
-    return IN_DOUBT if report.left_out else 0
+        raise BadSettingError(f"{error.filename} can't be written: {error.strerror}") from error
+    return "in doubt" if report.left_out else "held"
 
 
 def _measure(hosts: str, only: Sequence[str], effort: Effort, report: Report) -> None:
@@ -99,12 +87,6 @@ def _section(name: str, measure: Section, report: Report) -> None:
     except _LEFT_OUT as error:
         report.left_out.append(f"{name}: {str(error) or repr(error)}")
     print_to_stderr(f"bench: {name}, {time.monotonic() - began:.0f} s")
-
-
-def _prepare(options: Namespace) -> None:
-    """Have the folder now: what can't be written shall be known before the measurement, not after it."""
-    if options.into is not None:
-        options.into.mkdir(parents=True, exist_ok=True)
 
 
 def _deliver(options: Namespace, report: Report) -> None:

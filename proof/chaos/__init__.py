@@ -10,27 +10,15 @@ run         one run; report: what is said of it, and what is left of one that br
 
 import argparse
 import json
-import logging
-import os
 import sys
 import time
-from collections.abc import Sequence
 from pathlib import Path
 
-from app.errors import BadSettingError, LessonError, Unreachable
-from lab.usage import BAD_USAGE, Parser
-
-UNREACHABLE, IN_DOUBT, INTERRUPTED = 3, 4, 130
-_STATUS = {"held": 0, "violated": 1, "in doubt": IN_DOUBT}
+SUMMARY = "Load and faults side by side; then: was anything lost, or done twice?"
 MINUTES = 2.0
 
 
-def parsed(argv: Sequence[str]) -> argparse.Namespace:
-    parser = Parser(
-        prog="python -m lab chaos",
-        description="Load and faults side by side; then: was anything lost, or done twice?",
-        allow_abbrev=False,
-    )
+def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--minutes", type=_minutes, default=MINUTES, metavar="M", help=f"how long ({MINUTES:g})"
     )
@@ -38,7 +26,6 @@ def parsed(argv: Sequence[str]) -> argparse.Namespace:
         "--seed", type=int, default=time.time_ns() % 100_000, metavar="N", help="of all choices"
     )
     parser.add_argument("--json", action="store_true", help="one JSON object instead of the report")
-    return parser.parse_args(argv)
 
 
 def _minutes(text: str) -> float:
@@ -51,43 +38,18 @@ def _minutes(text: str) -> float:
     return minutes
 
 
-def main(argv: Sequence[str] = ()) -> int:
-    """0 held, 1 violated, 2 bad usage, 3 no ZooKeeper, 4 in doubt, 130 interrupted."""
-    options = parsed(argv)
-    hosts = os.environ.get("ZK_HOSTS")
-    if not hosts:
-        print("chaos: which ZooKeeper? `python -m lab chaos` starts one", file=sys.stderr)
-        return UNREACHABLE
-    try:
-        return _run(hosts, options)
-    except BadSettingError as error:
-        print(f"chaos: {error}", file=sys.stderr)
-        return BAD_USAGE
-    except LessonError as error:
-        print(f"chaos: {error}", file=sys.stderr)
-        return UNREACHABLE if isinstance(error, Unreachable) else IN_DOUBT
-    except KeyboardInterrupt:
-        return INTERRUPTED
-
-
-def _run(hosts: str, options: argparse.Namespace) -> int:
-    from proof.chaos import report  # eventlet and kazoo: not for a usage error
+def measure(hosts: str, options: argparse.Namespace) -> str:
+    from proof.chaos import report
     from proof.chaos.run import chaos
 
-    logging.basicConfig(level=os.environ.get("LOGLEVEL", "CRITICAL").upper(), format="%(name)s: %(message)s")
     keep = Path(f"chaos-{options.seed}-{time.strftime('%H%M%S')}")
     print(f"chaos: {options.minutes:g} min, seed {options.seed}", file=sys.stderr, flush=True)
     found = chaos(hosts, 60 * options.minutes, options.seed, keep)
-    if options.json:
-        print(json.dumps(report.as_json(found)))
-    else:
-        print(report.as_text(found))
+    print(json.dumps(report.as_json(found)) if options.json else report.as_text(found))
     if found.violations:
         again = f"make chaos OPTIONS='--minutes {options.minutes:g} --seed {options.seed}'"
-        print(
-            f"{report.keep(found, keep, again).resolve()} has the histories, logs and timelines",
-            file=sys.stderr,
-        )
+        kept = report.keep(found, keep, again).resolve()
+        print(f"{kept} has the histories, logs and timelines", file=sys.stderr)
     if not options.json:
         print(f"VERDICT {found.verdict.outcome}: {found.verdict.sentence}")
-    return _STATUS[found.verdict.outcome]
+    return found.verdict.outcome

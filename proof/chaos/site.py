@@ -21,7 +21,7 @@ from eventlet.green import socket as green_socket
 from app.demo.servers import Servers, ServersError
 from app.errors import BadSettingError, InDoubt
 from app.zookeeper.link import Link
-from lab.backends import print_to_stderr
+from lab.console import print_to_stderr
 from lab.guard import GuardedDirectory
 from lab.workers import Worker, Workers
 

@@ -14,7 +14,7 @@ import pytest
 from app.demo.run import remove
 from app.demo.servers import Servers
 from app.zookeeper import client as zk, paths
-from lab.backends import print_to_stderr
+from lab.console import print_to_stderr
 from lab.guard import GuardedDirectory
 from lab.workers import Workers
 from tests.conftest import Ensemble

@@ -5,11 +5,13 @@ The blocks of the exercises are run in tests/exercises, with the patch between.
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 
 import pytest
 
+from proof.__main__ import _parser as proof_parser
 from tests.conftest import ROOT, Ensemble
 from tests.docs.pages import PYTHON, commands, prose
 from tests.docs.test_pages import PAGES
@@ -33,8 +35,8 @@ SCENES = [line for line in ALL if "-m docs.exercises." in line]
 PATCHED = [f"{PYTHON} demo_hard_quorum.py"]
 # The same with fewer servers; a test brings its own.
 SAME = [line for line in ALL if " run --servers 1 " in line]
-# Run in tests/lab/test_matrix.py, test_chaos.py and test_bench.py.
-PROOF = [line for line in ALL if re.search(r" -m lab (matrix|chaos|bench)", line)]
+# Run in tests/lab: test_matrix.py, test_chaos.py, test_bench.py.
+PROOF = [line for line in ALL if " -m proof " in line]
 README = [line for line in ALL if line in DEMO_LINES]  # run in tests/test_readme.py
 # They write pages of this tree, so no test runs them: tests compare what they have written.
 GENERATORS = [line for line in ALL if " -m docs.generate." in line]
@@ -91,6 +93,11 @@ def test_a_make_command_can_be_given(line: str) -> None:
 @pytest.mark.parametrize("line", [line for line in ALL if " -m lab " in line])
 def test_a_command_of_the_laboratory_can_be_given(line: str) -> None:
     cluster.test_every_command_of_the_laboratory_can_be_given(line)
+
+
+@pytest.mark.parametrize("line", PROOF)
+def test_a_command_of_the_proof_can_be_given(line: str) -> None:
+    proof_parser().parse_args(shlex.split(line)[3:])
 
 
 @pytest.mark.parametrize("line", [line for line in LIVE if "demo_" in line])

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from lab import docker_backend, docker_engine, java_install
-from lab.backends import print_to_stderr, start_ensemble
+from lab.backends import start_ensemble
+from lab.console import print_to_stderr
 from lab.ensemble import Ensemble, UnavailableError
 
 

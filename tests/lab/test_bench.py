@@ -10,8 +10,7 @@ from xml.etree import ElementTree
 import pytest
 
 TOP = Path(__file__).resolve().parent.parent.parent
-# `lab run` takes ZK_HOSTS where it is set, and else starts servers of its own.
-BENCH = [sys.executable, "-m", "lab", "run", "--", sys.executable, "-m", "proof.bench"]
+BENCH = [sys.executable, "-m", "lab", "bench"]
 BUSY = 4
 ROWS = {
     "primary-backup: write to answer",
@@ -30,12 +29,6 @@ SERIES = {
     "Pictures": {"five workers", "one process, no cluster"},
     "Tasks": {"five workers"},
 }
-
-
-def run(*options: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """The measurement alone, with nothing in its environment but this."""
-    alone = {"PATH": "/usr/bin:/bin", **environment}
-    return subprocess.run([*BENCH[-3:], *options], cwd=TOP, env=alone, capture_output=True, text=True)
 
 
 @pytest.fixture(scope="module")
@@ -109,20 +102,3 @@ def test_the_folder_has_the_same_as_json_and_as_a_chart(results: tuple[dict[str,
     chart = ElementTree.fromstring((folder / "bench.svg").read_text(encoding="utf-8"))
     words = {node.text for node in chart.iter("{http://www.w3.org/2000/svg}text")}
     assert ROWS | set(SERIES) <= words
-
-
-def test_it_says_so_where_nobody_answers() -> None:
-    ran = run(ZK_HOSTS="127.0.0.1:1")
-
-    assert ran.returncode == 3
-    assert "did not answer" in ran.stderr
-    assert "Traceback" not in ran.stderr
-
-
-def test_what_can_not_be_meant_is_said_before_any_server_is_started() -> None:
-    command = [sys.executable, "-m", "lab", "bench", "--only", "quorums"]
-    ran = subprocess.run(command, cwd=TOP, capture_output=True, text=True)
-
-    assert ran.returncode == 2
-    assert ran.stderr.count("\n") == 1
-    assert "choose from" in ran.stderr

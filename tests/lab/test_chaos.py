@@ -44,37 +44,6 @@ def test_every_kind_of_load_was_there_and_met_faults(told: dict[str, Any]) -> No
     assert sum(told["faults"].values()) >= 4
 
 
-@pytest.mark.parametrize(
-    ("options", "cause"),
-    [
-        (["--minutes", "0"], "'0' is no number of minutes: 0.1 to 1440"),
-        (["--minutes", "soon"], "'soon' is no number of minutes"),
-        (["--seed", "x"], "invalid int value: 'x'"),
-        (["--surprise"], "unrecognized arguments: --surprise"),
-    ],
-)
-def test_bad_usage_is_one_line_before_any_server_is_started(options: list[str], cause: str) -> None:
-    done = subprocess.run([*LAB, "chaos", *options], cwd=ROOT, capture_output=True, text=True, timeout=60)
-    assert done.returncode == 2
-    assert cause in done.stderr
-    assert done.stderr.count("\n") == 1
-
-
-def test_servers_that_are_somebody_elses_are_not_harmed() -> None:
-    environ = {**os.environ, "ZK_HOSTS": "127.0.0.1:1"}
-    environ.pop("LAB_CONTROL", None)
-    done = subprocess.run(
-        [sys.executable, "-m", "proof.chaos"],
-        cwd=ROOT,
-        env=environ,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert done.returncode == 2
-    assert "unset ZK_HOSTS" in done.stderr
-
-
 @pytest.mark.whole
 @pytest.mark.timeout(240)
 def test_an_interrupted_run_leaves_no_process_behind(tmp_path: Path) -> None:

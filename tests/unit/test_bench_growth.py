@@ -5,10 +5,11 @@ import math
 import pytest
 
 from app.checker.history import Operation
+from proof.__main__ import _parser
+from proof.bench import SECTIONS
 from proof.bench.clients import all_at_it, p50_ms, per_s
 from proof.bench.growth import Growth, Point, Series, fitted, last_step
 from proof.bench.measuring import Figure, Row
-from proof.bench.options import SECTIONS, parsed
 from proof.bench.report import Report
 from proof.bench.watchers import PROCESSES, shares
 
@@ -97,8 +98,8 @@ def test_shares_of_a_load_are_all_of_it_and_nearly_even(load: int) -> None:
 
 
 def test_only_what_is_named_is_measured_in_the_usual_order() -> None:
-    assert parsed(["--only", "watchers,quorum"]).only == ("quorum", "watchers")
-    assert parsed([]).only == tuple(SECTIONS)
+    assert _parser().parse_args(["bench", "--only", "watchers,quorum"]).only == ("quorum", "watchers")
+    assert _parser().parse_args(["bench"]).only == tuple(SECTIONS)
 
 
 @pytest.mark.parametrize(
@@ -115,7 +116,7 @@ def test_what_can_not_be_meant_is_said_in_one_line(
     argv: list[str], cause: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as ended:
-        parsed(argv)
+        _parser().parse_args(["bench", *argv])
 
     said = capsys.readouterr().err
     assert ended.value.code == 2

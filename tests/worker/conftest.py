@@ -18,7 +18,7 @@ from PIL import Image
 
 from app.consistency.eventual import encoded, publish
 from app.zookeeper import client as zk, paths
-from lab.backends import print_to_stderr
+from lab.console import print_to_stderr
 from lab.guard import GuardedDirectory
 from lab.workers import Worker, Workers
 from tests.client import PATIENCE_S, Client

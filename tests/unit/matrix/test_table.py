@@ -7,7 +7,8 @@ import pytest
 
 from app.checker.guarantees import GUARANTEES, Finding, Guarantee, judge_all
 from app.checker.history import Fault, History
-from proof.matrix import html, main, table
+from proof.__main__ import main
+from proof.matrix import html, table
 from proof.matrix.mechanisms import EVERYTHING, MECHANISMS, Mechanism, named
 from proof.matrix.play import Measured
 from tests.unit.checker.making import SECOND, read, write
@@ -144,16 +145,8 @@ def test_bad_usage_is_one_line_and_status_2(
     options: list[str], cause: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as ended:
-        main(options)
+        main(["matrix", *options])
     assert ended.value.code == 2
     said = capsys.readouterr().err
     assert cause in said
     assert said.count("\n") == 1
-
-
-def test_without_a_zookeeper_it_says_how_to_get_one(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.delenv("ZK_HOSTS", raising=False)
-    assert main([]) == 3
-    assert "`python -m lab matrix` starts one" in capsys.readouterr().err
