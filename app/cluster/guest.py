@@ -19,7 +19,7 @@ from kazoo.exceptions import BadVersionError, NoNodeError
 
 from app.cluster.guest_role import Performance
 from app.cluster.messages import Reply, Report, Request, this_machine
-from app.consistency.eventual import put_ephemeral
+from app.consistency.engine.announcement import put_ephemeral
 from app.errors import InDoubt, LessonError, Refused
 from app.zookeeper import client as zk, paths
 

@@ -34,11 +34,12 @@ class _ToldReplica(ConfigReplica):
         super().__init__(client, name, **options)
         self._changed = changed
 
-    def hear(self, data: bytes | None, stat: Any, event: Any = None) -> None:
+    def hear(self, data: bytes | None, stat: Any, event: Any = None) -> bool:
         before = self.rejected
-        super().hear(data, stat, event)
+        goes_on = super().hear(data, stat, event)
         if self.rejected != before:
             self._changed()
+        return goes_on
 
 
 class Performance:

@@ -19,45 +19,24 @@ matters here, because a copy is read again on every event, every reconnect, and 
 import logging
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
 import eventlet
-from eventlet import queue
 from kazoo.client import KazooClient
 from kazoo.exceptions import BadVersionError, NodeExistsError, NoNodeError
-from kazoo.protocol.states import KazooState
 from kazoo.recipe.watchers import DataWatch
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, TypeAdapter, ValidationError
+from pydantic import JsonValue
 
+from app.consistency.engine.announcement import Announcement
+from app.consistency.engine.configuration import INITIAL, encoded, parse, parse_leniently
 from app.errors import InDoubt, Malformed, Refused
 from app.zookeeper import client as zk, paths
+from app.zookeeper.reconcile import RECHECK_S, Reconciler
 
 log = logging.getLogger(__name__)
 
-INITIAL = {"chunk_size": 1024}
-
-# The safety net under the watches: at worst a missed one costs this long.
-REFRESH_S = 30.0
-# One read of the configuration; a server that takes longer counts as silent.
-_READ_DEADLINE_S = 2.0
-# A copy announces what it has applied after this pause, give or take a quarter: several changes in a row are
-# announced once, and the news of a value doesn't compete with the value on its way to the other copies.
-_ANNOUNCE_AFTER_S = 0.05
-# How long starting a copy waits for its first value: a sync, and a read.
-_START_S = 2 * _READ_DEADLINE_S
-
-
-class Parameters(BaseModel):
-    """The keys that the worker knows, with their ranges. Keys that it doesn't know are kept."""
-
-    model_config = ConfigDict(extra="allow", frozen=True)
-
-    chunk_size: int = Field(ge=1, le=1_000_000, strict=True)  # rows (or lines) per map task
-
-
-_JSON_OBJECT = TypeAdapter(dict[str, JsonValue])
+__all__ = ["INITIAL", "ConfigReplica", "Copy", "current_zxid", "encoded", "parse", "publish"]
 
 
 # --- decisions: pure functions over values --------------------------------------------------------------
@@ -69,19 +48,6 @@ class Copy:
 
     mzxid: int = -1
     value: Mapping[str, JsonValue] | None = None
-
-
-def parse(data: bytes) -> dict[str, JsonValue]:
-    """The configuration in ``data``. It is parsed, never executed. Raises Malformed."""
-    try:
-        value = _JSON_OBJECT.validate_json(data)
-        Parameters.model_validate(value)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        message = f"no valid configuration: {where + ': ' if where else ''}{first['msg']}"
-        raise Malformed(message) from error
-    return value
 
 
 def newer(held: Copy, offered: Copy) -> Copy:
@@ -103,9 +69,7 @@ def has_happened(expected: int, sent: bytes, found_version: int, found: bytes) -
     """
     if found_version <= expected:
         return False
-    if found_version == expected + 1:
-        return found == sent
-    return None
+    return found == sent if found_version == expected + 1 else None
 
 
 # --- the copy in a pod ----------------------------------------------------------------------------------
@@ -116,10 +80,16 @@ class ConfigReplica:
 
     Args:
         client: a connected kazoo client, this participant's own.
-        name: the participant; ``/nodes/<name>`` tells which version it has applied.
+        name: the participant; ``/nodes/<name>`` says which version it has applied.
         on_apply: called with each new Copy, in the order of application; must return quickly.
         refresh_s: seconds between two reads of the safety net, give or take a quarter.
-        node: what ``/nodes/<name>`` says; by default, the version that this copy has applied.
+        node: what ``/nodes/<name>`` says; by default, the version applied; ``announce()`` when it changes.
+
+    Attributes:
+        copy: what this pod believes now.
+        applied_at: when the copy was last replaced, in seconds of this process's monotonic clock.
+        rejected: why the newest value was not applied, if it wasn't.
+        resets: how often the store had lost its history.
     """
 
     def __init__(
@@ -128,191 +98,98 @@ class ConfigReplica:
         name: str,
         *,
         on_apply: Callable[[Copy], None] = lambda copy: None,
-        refresh_s: float = REFRESH_S,
-        node: Callable[[Copy], bytes] = lambda copy: _applied(copy),
+        refresh_s: float = RECHECK_S,
+        node: Callable[[Copy], bytes] = lambda copy: b'{"config_version":%d}' % copy.mzxid,
     ) -> None:
-        self._client = client
-        self._node = paths.node(name)
-        self._describe = node
-        self._on_apply = on_apply
-        self._refresh_s = refresh_s
-        self._copy = Copy()
-        self._heard_at = time.monotonic()
-        self._threads: list[Any] = []
+        self._client, self._name, self._on_apply = client, name, on_apply
         self._running = False
-        self._announced: int | None = None  # the version that our znode tells, as far as we know
-        self._to_announce: Any = queue.LightQueue()
-        self._to_refresh: Any = queue.LightQueue()
-        self.applied_at = time.monotonic()  # when the copy was last replaced; seconds, this process's clock
-        self.rejected: str | None = None  # why the newest value was not applied, if it wasn't
-        self.resets = 0  # how often the store had lost its history
+        self._watching: Any = None
+        self._refreshing = Reconciler(client, f"{name}: refresh", self.refresh, recheck_s=refresh_s)
+        self._announcement = Announcement(client, paths.node(name), lambda: node(self.copy))
+        self.announce = self._announcement.wake
+        self.copy = Copy()
+        self._heard_at = self.applied_at = time.monotonic()
+        self.rejected: str | None = None
+        self.resets = 0
 
     def start(self) -> None:
         """Begin; returns with the first copy, or without one where ZooKeeper is slow to answer."""
         self._running = True
-        self._client.add_listener(self._on_state)
-        watching = eventlet.spawn(self._watch)
-        self._threads = [watching, eventlet.spawn(self._announce), eventlet.spawn(self._refresh)]
-        with eventlet.Timeout(_START_S, False):
-            watching.wait()
+        self._watching = eventlet.spawn(self._watch)
+        with eventlet.Timeout(2 * zk.STEP_S, False):  # a sync, and a read
+            self._watching.wait()
+        self._refreshing.start()
+        self._announcement.start()
 
     def stop(self) -> None:
         """Apply and announce nothing more. The client, and so the znode, is the caller's to end."""
         self._running = False
-        self._client.remove_listener(self._on_state)
-        for thread in self._threads:
-            thread.kill()
-
-    def announce(self) -> None:
-        """What our znode says has changed: publish it, in a moment. Never blocks."""
-        self._to_announce.put(None)
-
-    @property
-    def copy(self) -> Copy:
-        """What this pod believes now."""
-        return self._copy
+        self._refreshing.stop()
+        self._announcement.stop()
+        self._watching.kill()
 
     @property
     def silent_s(self) -> float:
-        """Seconds since ZooKeeper last answered this copy: so long may the value have been stale.
-
-        Counted from the last answer, not from kazoo's SUSPENDED, which comes seconds later.
-        """
+        """Seconds since ZooKeeper last answered this copy (kazoo's SUSPENDED would come seconds later)."""
         return time.monotonic() - self._heard_at
 
     def _watch(self) -> None:
         try:
             # A copy without a memory starts from what is current, not from what a follower that lags has.
-            zk.wait(self._client.sync_async(paths.CONFIG), zk.Deadline(_READ_DEADLINE_S))
+            zk.wait(self._client.sync_async(paths.CONFIG), zk.Deadline(zk.STEP_S))
         except zk.NO_REPLY as error:
-            log.info("%s: started unsynchronised: %r", self._node, error)
+            log.info("%s: started unsynchronised: %r", self._name, error)
         # DataWatch calls us on start, on every change, and after every reconnect. It waits for its first
         # answer for as long as that takes: therefore this green thread, which stop() ends.
-        DataWatch(self._client, paths.CONFIG, self._on_data)
+        DataWatch(self._client, paths.CONFIG, self.hear)
 
-    def _on_data(self, data: bytes | None, stat: Any, event: Any = None) -> bool:
-        """What DataWatch calls; False ends it."""
-        if self._running:
-            self.hear(data, stat, event)
-        return self._running
-
-    def hear(self, data: bytes | None, stat: Any, event: Any = None) -> None:
-        """Take what DataWatch brings: apply it if it is newer and valid. Never raises, never blocks."""
+    def hear(self, data: bytes | None, stat: Any, event: Any = None) -> bool:
+        """Take what DataWatch brings: apply it if it is newer and valid. Never raises; False: no more."""
         del event
         self._heard_at = time.monotonic()
-        if data is None or stat is None:
-            return
-        offered = Copy(stat.mzxid)
-        if newer(self._copy, offered) is offered:
+        if self._running and data is not None and newer(self.copy, offered := Copy(stat.mzxid)) is offered:
             self._apply(data, stat.mzxid)
+        return self._running
 
     def _apply(self, data: bytes, mzxid: int) -> None:
         try:
             value = parse(data)
         except Malformed as error:
             self.rejected = str(error)
-            log.warning("%s: keeping the last good one: %s", self._node, error)
+            log.warning("%s: keeping the last good one: %s", self._name, error)
             return
-        self.rejected = None
-        self._copy = Copy(mzxid, value)
-        self.applied_at = time.monotonic()
-        self._to_announce.put(None)
+        self.copy, self.applied_at, self.rejected = Copy(mzxid, value), time.monotonic(), None
+        self.announce()
         try:
-            self._on_apply(self._copy)
-        except Exception:
-            # Raised further it would cost the DataWatch this update, and end the safety net.
-            log.exception("%s: on_apply failed", self._node)
-
-    def _on_state(self, state: str) -> None:
-        # Called on kazoo's own loop: only note it. A new session has lost our ephemeral node.
-        if state == KazooState.CONNECTED:
-            self._announced = None
-            self._to_announce.put(None)
-            self._to_refresh.put(None)
-
-    def _refresh(self) -> None:
-        """The safety net: read it ourselves, now and then and after every reconnect."""
-        while True:
-            with suppress(queue.Empty):
-                self._to_refresh.get(timeout=zk.jittered(self._refresh_s))
-            try:
-                self.refresh()
-            except zk.NO_REPLY as error:
-                log.info("%s: no answer to a refresh: %r", self._node, error)
-            if self._announced != self._copy.mzxid:
-                self._to_announce.put(None)
+            self._on_apply(self.copy)
+        except Exception:  # which would cost the DataWatch this update
+            log.exception("%s: on_apply failed", self._name)
 
     def refresh(self) -> None:
         """Read what the store has now. Raises one of zk.NO_REPLY."""
-        deadline = zk.Deadline(_READ_DEADLINE_S)
+        deadline = zk.Deadline(zk.STEP_S)
         data, stat = zk.get(self._client, paths.CONFIG, deadline) or (None, None)
-        if stat and stat.mzxid < self._copy.mzxid:
-            # A follower may lag, and after sync() it doesn't. If the store is still behind what it had told
-            # us before we asked, it has lost its history: then, and only then, an older zxid is the truth.
-            told = self._copy.mzxid
+        if stat and stat.mzxid < self.copy.mzxid:
+            # A follower may lag, and after sync() it doesn't. If the store is still behind what it has told
+            # us, it has lost its history: then, and only then, an older zxid is the truth.
+            told = self.copy.mzxid
             zk.wait(self._client.sync_async(paths.CONFIG), deadline)
             data, stat = zk.get(self._client, paths.CONFIG, deadline) or (None, None)
             if stat and stat.mzxid < told:
                 self.resets += 1
-                log.warning("%s: the store was reset (zxid %#x < %#x)", self._node, stat.mzxid, told)
-                self._copy = replace(self._copy, mzxid=-1)
+                log.warning("%s: the store was reset (zxid %#x < %#x)", self._name, stat.mzxid, told)
+                self.copy = replace(self.copy, mzxid=-1)
         self.hear(data, stat)
-
-    def _announce(self) -> None:
-        """Publish which version we have applied, so that anyone can see who has converged."""
-        while True:
-            self._to_announce.get()
-            eventlet.sleep(zk.jittered(_ANNOUNCE_AFTER_S))
-            while not self._to_announce.empty():
-                self._to_announce.get()
-            copy = self._copy
-            try:
-                put_ephemeral(self._client, self._node, self._describe(copy))
-                self._announced = copy.mzxid
-            except (*zk.NO_REPLY, NoNodeError) as error:
-                log.info("%s: not announced yet (%r): again on reconnect or refresh", self._node, error)
-
-
-def _applied(copy: Copy) -> bytes:
-    return TypeAdapter(dict[str, int]).dump_json({"config_version": copy.mzxid})
-
-
-def put_ephemeral(client: KazooClient, path: str, data: bytes) -> None:
-    """Set this session's ephemeral znode, creating it if need be.
-
-    Raises one of zk.NO_REPLY; NoNodeError where there is no root to create it in (a run that has ended).
-    """
-    deadline = zk.Deadline(_READ_DEADLINE_S)
-    session = zk.session_id(client)
-    with suppress(NoNodeError):
-        stat = zk.wait(client.set_async(path, data), deadline)
-        if stat.ephemeralOwner == session:
-            return
-        # Left by our former session, and about to vanish with it: make it ours.
-        zk.wait(client.delete_async(path), deadline)
-    with suppress(NodeExistsError):
-        zk.wait(client.create_async(path, data, ephemeral=True), deadline)
 
 
 def current_zxid(client: KazooClient) -> int:
-    """The version that the store holds now: what every copy will hold. Raises one of zk.NO_REPLY.
-
-    -1 where nobody has published anything yet, as in a copy that holds nothing.
-    """
-    deadline = zk.Deadline(_READ_DEADLINE_S)
+    """The version that every copy will hold; -1 before the first one. Raises one of zk.NO_REPLY."""
+    deadline = zk.Deadline(zk.STEP_S)
     zk.wait(client.sync_async(paths.CONFIG), deadline)
     return _read(client, deadline)[2]
 
 
 # --- publishing -----------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class _Sent:
-    """A conditional write: ``data``, to replace znode version ``expected`` (-1: to create the znode)."""
-
-    expected: int
-    data: bytes
 
 
 def publish(client: KazooClient, change: Mapping[str, JsonValue], *, timeout_s: float = 5.0) -> Copy:
@@ -329,29 +206,35 @@ def publish(client: KazooClient, change: Mapping[str, JsonValue], *, timeout_s: 
             ours was among them.
     """
     deadline = zk.Deadline(timeout_s)
-    unanswered: _Sent | None = None  # a write that may have happened, or may happen yet
+    message = f"no answer whether {dict(change)} was published: read the configuration, then publish again"
+    doubt = InDoubt(message, ask_again=dict(change))
+    # A write that may have happened, or may happen yet: (the znode version that it replaces, its bytes).
+    unanswered: tuple[int, bytes] | None = None
     while True:
         sending = unanswered
         try:
             data, version, mzxid = _read(client, deadline)
             if unanswered:
-                happened = has_happened(unanswered.expected, unanswered.data, version, data)
+                happened = has_happened(*unanswered, version, data)
                 if happened:
                     return Copy(mzxid, parse(data))
                 if happened is None:
-                    raise _doubt(change)
+                    raise doubt
             # Where nothing has changed this is the same write again. Where something has, ours lost the race
             # and can never happen now: it is merged into what the winner wrote.
-            sending = _Sent(version, encoded(merged(_current(data), change)))
-            stat = _write(client, sending, deadline)
-            return Copy(stat.mzxid, parse(sending.data))
+            sending = (version, encoded(merged(parse_leniently(data), change)))
+            stat = _write(client, *sending, deadline)
+            return Copy(stat.mzxid, parse(sending[1]))
         except (BadVersionError, NodeExistsError, NoNodeError):
             # Somebody was first: another publisher, or our own unanswered write, arriving late.
             unanswered = unanswered if unanswered == sending else None
         except zk.NO_REPLY as error:
             unanswered = sending
             if deadline.passed or not zk.wait_connected(client, deadline):
-                raise _doubt(change) if unanswered else _never_sent(change) from error
+                if unanswered:
+                    raise doubt from error
+                message = f"ZooKeeper didn't answer, so {dict(change)} was not even sent: publish again later"
+                raise Refused(message) from error
 
 
 def _read(client: KazooClient, deadline: zk.Deadline) -> tuple[bytes, int, int]:
@@ -360,39 +243,8 @@ def _read(client: KazooClient, deadline: zk.Deadline) -> tuple[bytes, int, int]:
     return (found[0], found[1].version, found[1].mzxid) if found else (encoded(INITIAL), -1, -1)
 
 
-def _write(client: KazooClient, sending: _Sent, deadline: zk.Deadline) -> Any:
-    if sending.expected >= 0:
-        return zk.wait(client.set_async(paths.CONFIG, sending.data, version=sending.expected), deadline)
-    created = client.create_async(paths.CONFIG, sending.data, makepath=True, include_data=True)
+def _write(client: KazooClient, expected: int, data: bytes, deadline: zk.Deadline) -> Any:
+    if expected >= 0:
+        return zk.wait(client.set_async(paths.CONFIG, data, version=expected), deadline)
+    created = client.create_async(paths.CONFIG, data, makepath=True, include_data=True)
     return zk.wait(created, deadline)[1]
-
-
-def _current(data: bytes) -> dict[str, JsonValue]:
-    """What is there to merge into. Bytes that aren't even a JSON object are replaced, not merged."""
-    try:
-        return _JSON_OBJECT.validate_json(data)
-    except ValidationError:
-        return dict(INITIAL)
-
-
-def encoded(value: Mapping[str, JsonValue]) -> bytes:
-    """The znode's bytes. Raises Malformed or Refused: what can't be read back is never written."""
-    try:
-        data = _JSON_OBJECT.dump_json(dict(value))
-    except ValueError as error:
-        message = f"no valid configuration: {str(error).splitlines()[0]}"
-        raise Malformed(message) from error
-    if parse(data) != value:
-        message = "no valid configuration: JSON has no NaN or infinity, and would keep null instead"
-        raise Malformed(message)
-    zk.check_size(data, "a configuration")
-    return data
-
-
-def _doubt(change: Mapping[str, JsonValue]) -> InDoubt:
-    message = f"no answer whether {dict(change)} was published: read the configuration, then publish again"
-    return InDoubt(message, ask_again=dict(change))
-
-
-def _never_sent(change: Mapping[str, JsonValue]) -> Refused:
-    return Refused(f"ZooKeeper didn't answer, so {dict(change)} was not even sent: publish again later")

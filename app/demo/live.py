@@ -20,7 +20,8 @@ from pydantic import JsonValue
 from app.checker.history import History
 from app.checker.verdict import Verdict
 from app.cluster.nodes import told_by
-from app.consistency.eventual import Parameters, publish
+from app.consistency.engine.configuration import Parameters
+from app.consistency.eventual import publish
 from app.demo.options import Options
 from app.demo.pod_selection import live_workers
 from app.demo.recording import NOT_A_RESULT

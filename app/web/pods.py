@@ -10,8 +10,8 @@ from contextlib import suppress
 from typing import Any
 
 from app.cluster.nodes import told_by
+from app.consistency.engine.configuration import parse
 from app.consistency.engine.fencing import NO_EPOCH, Epoch
-from app.consistency.eventual import parse
 from app.errors import Malformed
 from app.web.paced_watcher import PacedWatcher
 from app.zookeeper import client as zk, paths

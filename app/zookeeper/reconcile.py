@@ -21,8 +21,9 @@ log = logging.getLogger(__name__)
 
 # Seconds between two looks of the safety net, give or take a quarter: what a missed watch costs at worst.
 RECHECK_S = 30.0
-# After a look that nobody answered.
-_RETRY_S = 0.5
+# Seconds after a look that got no reply; and after one that met what nobody has foreseen.
+RETRY_S = 0.5
+_TROUBLE_S = 3.0
 
 
 class Reconciler:
@@ -31,8 +32,12 @@ class Reconciler:
     Args:
         client: looks are taken only while it is connected.
         what: for the log.
-        look: may raise what ``not_now`` names; leaves :meth:`wake` as the watch on what it has seen.
+        look: leaves :meth:`wake` as the watch on what it has seen. It may raise what ``not_now`` names; after
+            any other error, which is logged with its traceback, it is called again as well.
         not_now: what may pass by itself.
+        recheck_s, retry_s: seconds until the next look if nothing wakes it: after a look that has ended well,
+            and after what ``not_now`` names.
+        away: called instead of ``look`` while the client is not connected.
     """
 
     def __init__(
@@ -42,11 +47,16 @@ class Reconciler:
         look: Callable[[], None],
         *,
         not_now: tuple[type[Exception], ...] = zk.NO_REPLY,
+        recheck_s: float = RECHECK_S,
+        retry_s: float = RETRY_S,
+        away: Callable[[], None] = lambda: None,
     ) -> None:
         self._client = client
         self._what = what
         self._look = look
         self._not_now = not_now
+        self._recheck_s, self._retry_s = recheck_s, retry_s
+        self._away = away
         self._awake: Any = queue.LightQueue()
         self._thread: Any = None
 
@@ -66,12 +76,27 @@ class Reconciler:
 
     def _follow(self) -> None:
         while True:
-            again_s = RECHECK_S
-            if self._client.connected:
-                try:
-                    self._look()
-                except self._not_now as error:
-                    again_s = _RETRY_S
-                    log.info("%s: %r; again soon", self._what, error)
+            seconds = self._step()
             with suppress(queue.Empty):
-                self._awake.get(timeout=zk.jittered(again_s))
+                self._awake.get(timeout=zk.jittered(seconds))
+                while self._awake.qsize():  # one look sees all of what has changed
+                    self._awake.get()
+
+    def _step(self) -> float:
+        """Look once; the seconds after which to look again."""
+        try:
+            if self._client.connected:
+                self._look()
+            else:
+                self._away()
+        except zk.NO_REPLY as error:
+            log.info("%s: %r; again soon", self._what, error)
+        except self._not_now as error:
+            log.warning("%s: %s; again soon", self._what, error)
+        except Exception:
+            # Whoever follows something and ends is missed by nobody, until it is needed.
+            log.exception("%s: again in a while", self._what)
+            return _TROUBLE_S
+        else:
+            return self._recheck_s
+        return self._retry_s

@@ -18,6 +18,8 @@ from app.checker.guarantees import converged, monotonic_reads
 from app.checker.history import Recorder
 from app.consistency import eventual
 from app.consistency.as_in_the_notes import overwrite
+from app.consistency.engine import announcement
+from app.consistency.engine.announcement import put_ephemeral
 from app.consistency.eventual import (
     INITIAL,
     ConfigReplica,
@@ -25,7 +27,6 @@ from app.consistency.eventual import (
     current_zxid,
     encoded,
     publish,
-    put_ephemeral,
 )
 from app.demo.recording import NOT_A_RESULT, recorded_write
 from app.demo.run import remove
@@ -179,7 +180,7 @@ def test_a_stopped_copy_applies_and_announces_nothing_more(place: Place) -> None
     eventually(lambda: one._client.state_listeners == set(), what="nobody listens any more")
     eventlet.sleep(5 * SOON_S)
     assert (one.copy, len(applied)) == (held, calls)
-    assert all(thread.dead for thread in one._threads)
+    assert announced(client, "replica-1") == (held.mzxid, zk.session_id(one._client))
 
 
 @pytest.mark.parametrize("error", [ValueError("no"), TypeError("no")], ids=repr)
@@ -195,14 +196,12 @@ def test_an_observer_that_raises_costs_the_copy_nothing(place: Place, error: Exc
         published = publish(client, {"chunk_size": size})
         eventually_holds(one, published)
         eventually_announces(client, "replica-1", (published.mzxid, zk.session_id(one._client)))
-    assert not any(thread.dead for thread in one._threads[1:])
 
 
 def test_starting_behind_a_cut_link_takes_no_longer_than_it_may(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(eventual, "_READ_DEADLINE_S", 0.2)
-    monkeypatch.setattr(eventual, "_START_S", 0.5)
+    monkeypatch.setattr(zk, "STEP_S", 0.2)
     link = place.link()
     one = ConfigReplica(place.client(link), "replica-1", refresh_s=NEVER_S)
     published = publish(place.client(), {"chunk_size": 5})
@@ -380,7 +379,7 @@ def test_an_announcement_that_nobody_answered_is_made_again_at_the_next_refresh(
             raise HandlerTimeout
         put_ephemeral(*arguments)
 
-    monkeypatch.setattr(eventual, "put_ephemeral", unanswered)
+    monkeypatch.setattr(announcement, "put_ephemeral", unanswered)
     client = place.client()
     one = replica(place, refresh_s=SOON_S)
     published = publish(client, {"chunk_size": 5})
@@ -396,14 +395,13 @@ def test_a_burst_of_changes_is_announced_with_few_writes_and_the_last_one_counts
         eventlet.sleep(0.1)
         announcements.append(data)
 
-    monkeypatch.setattr(eventual, "put_ephemeral", slowly)
+    monkeypatch.setattr(announcement, "put_ephemeral", slowly)
     one = replica(place, refresh_s=NEVER_S)
     for mzxid in range(1, 51):
         one.hear(encoded({"chunk_size": mzxid}), stat(mzxid))
         eventlet.sleep(0.001)
     eventually(lambda: announcements and announcements[-1] == b'{"config_version":50}')
     assert len(announcements) < 10
-    assert one._to_announce.empty()
 
 
 def test_what_a_former_session_has_left_is_taken_over(place: Place) -> None:
@@ -614,7 +612,7 @@ def test_a_store_that_is_behind_even_after_a_sync_was_reset_so_its_value_is_adop
     one = replica(place, refresh_s=NEVER_S)
     published = publish(client, {"chunk_size": 5})
     eventually(lambda: one.copy == published)
-    one._copy = Copy(2**60, {"chunk_size": 77})
+    one.copy = Copy(2**60, {"chunk_size": 77})
     one.refresh()
     assert (one.copy, one.resets) == (published, 1)
     one.refresh()
@@ -627,7 +625,7 @@ def test_a_reset_store_with_nothing_valid_in_it_leaves_the_last_good_value(place
     client = place.client()
     one = replica(place, refresh_s=NEVER_S)
     overwrite(client, b"[]")
-    one._copy = Copy(2**60, {"chunk_size": 77})
+    one.copy = Copy(2**60, {"chunk_size": 77})
     one.refresh()
     assert (seen(one, "chunk_size"), one.resets) == (77, 1)
     assert one.rejected
@@ -662,6 +660,7 @@ def test_a_follower_that_only_lags_is_no_reset(place: Place) -> None:
 def test_what_a_watch_brings_during_a_refresh_is_no_reset(place: Place) -> None:
     """The answer is older than what was heard after the question was sent: not older than what was known."""
     one = replica(place, refresh_s=NEVER_S)
+    one._refreshing.stop()
     one.hear(encoded({"chunk_size": 5}), stat(2**60))
     answers = iter([stat(2**60 - 1), stat(2**60)])
 

@@ -1,0 +1,62 @@
+"""A participant's own ephemeral znode: it is there as long as the session, and says what its owner does."""
+
+from collections.abc import Callable
+from contextlib import suppress
+
+import eventlet
+from kazoo.client import KazooClient
+from kazoo.exceptions import NodeExistsError, NoNodeError
+
+from app.zookeeper import client as zk
+from app.zookeeper.reconcile import Reconciler
+
+# Seconds, give or take a quarter, between a change and its announcement: several changes in a row are
+# announced once, and the news of a value doesn't compete with the value on its way to the other copies.
+_AFTER_S = 0.05
+
+
+class Announcement:
+    """Keeps ``path`` saying what ``describe`` returns: after each :meth:`wake`, and in each new session.
+
+    Args:
+        client: a connected client.
+        path: the ephemeral znode; no other participant writes it.
+        describe: the znode's bytes now; must return quickly.
+    """
+
+    def __init__(self, client: KazooClient, path: str, describe: Callable[[], bytes]) -> None:
+        self._client = client
+        self._path = path
+        self._describe = describe
+        self._said: tuple[int | None, bytes] | None = None  # (session, bytes), as far as the store answered
+        self._reconciler = Reconciler(client, path, self._announce, not_now=(*zk.NO_REPLY, NoNodeError))
+        self.start, self.stop, self.wake = (
+            self._reconciler.start,
+            self._reconciler.stop,
+            self._reconciler.wake,
+        )
+
+    def _announce(self) -> None:
+        eventlet.sleep(zk.jittered(_AFTER_S))
+        saying = (zk.session_id(self._client), self._describe())
+        if saying != self._said:
+            self._said = None
+            put_ephemeral(self._client, self._path, saying[1])
+            self._said = saying
+
+
+def put_ephemeral(client: KazooClient, path: str, data: bytes) -> None:
+    """Set this session's ephemeral znode, creating it if need be.
+
+    Raises one of zk.NO_REPLY; NoNodeError where there is no root to create it in (a run that has ended).
+    """
+    deadline = zk.Deadline(zk.STEP_S)
+    session = zk.session_id(client)
+    with suppress(NoNodeError):
+        stat = zk.wait(client.set_async(path, data), deadline)
+        if stat.ephemeralOwner == session:
+            return
+        # Left by our former session, and about to vanish with it: make it ours.
+        zk.wait(client.delete_async(path), deadline)
+    with suppress(NodeExistsError):
+        zk.wait(client.create_async(path, data, ephemeral=True), deadline)
