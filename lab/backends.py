@@ -67,7 +67,7 @@ def start_ensemble(
     for name in names:
         try:
             ensemble = BACKENDS[name](servers, say, sleep)
-        except EnsembleError as exc:
+        except (EnsembleError, OSError) as exc:
             reasons.append(f"{name}: {exc}")
             if name != names[-1]:
                 say(f"no servers with {name}, trying the next way: {exc}")

@@ -1,6 +1,6 @@
 """ZooKeeper servers as Java processes of this machine, loopback only, each in a directory of its own.
 
-What a partition means here: all traffic between two servers runs through relays (lab/relays.py), and those
+What a partition means here: all traffic between two servers runs through relays (lab/proxy.py), and those
 of one server stop carrying. Limits: the relays belong to the supervisor, so they add two hops on the
 loopback to every vote (a fraction of a millisecond), and "the network" is gone when the supervisor is.
 """
@@ -17,7 +17,7 @@ from lab import ensemble
 from lab.ensemble import Ensemble, EnsembleError, Say, Server, Sleep, free_ports
 from lab.guard import GuardedDirectory
 from lab.java_install import Install, find_or_install
-from lab.relays import Relays
+from lab.proxy import Relays
 
 MAIN_CLASS = "org.apache.zookeeper.server.quorum.QuorumPeerMain"
 END_S = 10.0  # for a process to end after a signal

@@ -15,9 +15,9 @@ from contextlib import ExitStack
 from typing import Any
 
 from lab.console import print_to_stderr
-from lab.forwarder import Forwarder
 from lab.interrupts import Interrupted, Interrupts
 from lab.kubectl import ClusterError, Listener, Said, end, kubectl, run
+from lab.proxy import Forwarder
 
 SELECTOR = "app=zk-app,role=master"  # as master-service has it
 PORT = 5000  # the one that master-service leads to

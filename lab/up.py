@@ -10,10 +10,10 @@ from pathlib import Path
 
 from lab.console import print_to_stderr
 from lab.ensemble import Ensemble, EnsembleError
-from lab.forwarder import Forwarder
 from lab.guard import GuardedDirectory
 from lab.interrupts import Interrupted, Interrupts
 from lab.leadership import Leadership
+from lab.proxy import Forwarder
 from lab.workers import Workers, WorkersError
 
 READY_S = 60.0  # five workers on two busy cores take six

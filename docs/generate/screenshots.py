@@ -18,9 +18,9 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from lab.console import print_to_stderr
-from lab.forwarder import Forwarder
 from lab.guard import GuardedDirectory
 from lab.leadership import Leadership
+from lab.proxy import Forwarder
 from lab.workers import Worker, Workers
 from proof import browser
 

@@ -67,7 +67,7 @@ def test_a_paused_server_is_silent_until_it_is_resumed(ensemble: Ensemble) -> No
     paused = a_follower(ensemble)
     paused.pause()
     paused.pause()
-    assert paused.mode() is None
+    until(lambda: paused.mode() is None, paused.answer)
     paused.resume()
     paused.resume()
     wait_for_mode(paused, "follower")

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from lab.forwarder import Forwarder
 from lab.leadership import Leadership
+from lab.proxy import Forwarder
 from tests.worker.conftest import Cluster, as_file, cluster, cluster_of_five, noise
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from contextlib import ExitStack, suppress
 import pytest
 
 from app.web.stream import _BEAT_S
-from lab.forwarder import Forwarder
+from lab.proxy import Forwarder
 from tests.page.conftest import Tab, photo, playwright_errors
 from tests.worker.conftest import Cluster
 

@@ -12,9 +12,9 @@ from contextlib import ExitStack, contextmanager
 
 import pytest
 
-from lab import forwarder
+from lab import proxy
 from lab.ensemble import free_ports
-from lab.forwarder import Forwarder
+from lab.proxy import Forwarder
 from tests.conftest import nobody_listens
 from tests.lab.conftest import until
 
@@ -128,7 +128,7 @@ def test_a_connection_stays_while_its_master_leads(entrance: Forwarder) -> None:
         assert client.recv(1) == b"a"
         entrance.point_to(None)  # nobody knows who leads ...
         entrance.point_to(a)  # ... and it is the same as before
-        time.sleep(forwarder.GRACE_S + 0.3)
+        time.sleep(proxy.GRACE_S + 0.3)
         client.sendall(b"still here")
         assert client.recv(100) == b"still here"
 
@@ -170,7 +170,7 @@ def test_a_reset_by_one_side_reaches_the_other(entrance: Forwarder) -> None:
         master, _ = listener.accept()
         master.sendall(b"a")
         assert client.recv(1) == b"a"
-        master.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, forwarder._RESET)
+        master.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, proxy.RESET)
         master.close()
         with pytest.raises(ConnectionResetError):
             client.recv(1)
@@ -180,7 +180,7 @@ def test_a_reset_by_one_side_reaches_the_other(entrance: Forwarder) -> None:
 def test_a_client_that_forgets_an_idle_connection_does_not_keep_it_for_ever(
     entrance: Forwarder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(forwarder, "SILENCE_S", 0.3)
+    monkeypatch.setattr(proxy, "SILENCE_S", 0.3)
     with socket.create_server(("127.0.0.1", 0)) as listener, call(entrance) as client:
         entrance.point_to(listener.getsockname()[1])
         master, _ = listener.accept()
@@ -193,11 +193,11 @@ def test_a_taken_port_gives_way_to_the_next_free_one() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         wanted = taken.getsockname()[1]
         with Forwarder(wanted) as opened:
-            assert wanted < opened.port <= wanted + forwarder.PORTS_TRIED
+            assert wanted < opened.port <= wanted + proxy.PORTS_TRIED
 
 
 def test_where_no_port_is_free_that_is_an_error_and_leaves_no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(forwarder, "PORTS_TRIED", 0)
+    monkeypatch.setattr(proxy, "PORTS_TRIED", 0)
     before = threading.active_count()
     with (
         socket.create_server(("127.0.0.1", 0)) as taken,
@@ -217,7 +217,7 @@ def test_thousands_of_connections_leave_no_thread_and_no_socket(entrance: Forwar
     def short(number: int) -> None:
         with call(entrance) as client:
             if number % 3 == 0:
-                client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, forwarder._RESET)
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, proxy.RESET)
             if number % 3 != 1:  # else it hangs up without having listened
                 assert client.recv(1) == b"a"
 
