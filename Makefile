@@ -30,7 +30,7 @@ quick: $(VENV)/ready   ## the fast unit tests and the three demos, about two min
 	@$(PY) -m pytest -q -n 2 -m "not whole" tests/unit
 	@$(PY) -m lab demo
 
-bench: $(VENV)/ready   ## speed beside raw ZooKeeper calls, and its growth; table, bench-results/bench.json, bench.svg
+bench: $(VENV)/ready-dev   ## speed beside raw ZooKeeper calls, and its growth; table, bench-results/bench.json, bench.svg
 	@$(PY) -m proof bench --into bench-results $(OPTIONS)
 
 matrix: $(VENV)/ready   ## ten mechanisms, eight guarantees, measured under faults (OPTIONS="--html pages" draws them)

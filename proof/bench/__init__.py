@@ -17,6 +17,7 @@ And how it grows with its load, as the exponent of a power law (``growth.py``) w
 """
 
 import argparse
+from importlib.util import find_spec
 from pathlib import Path
 
 SUMMARY = "How fast are the protocols, beside what they can't do without, and how does it grow?"
@@ -81,12 +82,19 @@ def _file(text: str) -> Path:
     if path.is_dir() or not path.parent.is_dir():
         message = f"{text!r} can't be written: name a file in a folder that exists"
         raise argparse.ArgumentTypeError(message)
-    return path
+    return _drawable(path)
 
 
 def _folder(text: str) -> Path:
     path = Path(text)
     if (path.exists() or path.is_symlink()) and not path.is_dir():
         message = f"{text!r} is not a folder: name one, it is made if need be"
+        raise argparse.ArgumentTypeError(message)
+    return _drawable(path)
+
+
+def _drawable(path: Path) -> Path:
+    if find_spec("matplotlib") is None:
+        message = "the chart needs matplotlib: .venv/bin/python -m pip install -r requirements-dev.txt"
         raise argparse.ArgumentTypeError(message)
     return path

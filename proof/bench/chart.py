@@ -1,122 +1,99 @@
 """The chart of a run: the operations beside their floors, then each growth, all axes logarithmic."""
 
+import io
+import math
 from collections.abc import Sequence
+from itertools import zip_longest
+from typing import Any
 
-from proof.bench.drawing import SMALL, Axis, around, document, line, mark, number, path, text, ticks
+import matplotlib as mpl
+from cycler import cycler
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullLocator
+
 from proof.bench.growth import Growth, Series
 from proof.bench.measuring import Row
 from proof.bench.report import Report
 
-WIDTH = 1200
-_TITLE = "How fast, beside what can't be done without; and how it grows"
-_MARGIN = 24
-_HEAD = 70
-# The operations: a line each.
-_LINE = 24
-_NAMES = 360
-# The growths: three in a row.
+TITLE = "How fast, beside what can't be done without; and how it grows"
 _COLUMNS = 3
-_PANEL = (WIDTH - 2 * _MARGIN) // _COLUMNS
-_PLOT = 210
-_LEGEND = 17
-_LEFT = 62
-KINDS = ("ours", "floor", "the notes' listing")
+# Lines differ in shape, in dashes and in brightness, so that none is lost without colour.
+# (Okabe & Ito's colours, which the colour-blind tell apart.)
+_STYLE: dict[Any, Any] = {
+    "axes.prop_cycle": cycler(color=("#1a1a1a", "#d55e00", "#0072b2", "#009e73"))
+    + cycler(marker=("o", "D", "x", "s"))
+    + cycler(linestyle=("-", "--", ":", "-.")),
+    "axes.titleweight": "bold",
+    "axes.grid": True,
+    "grid.color": "#dddddd",
+    "legend.fontsize": "small",
+    "text.parse_math": False,
+    "svg.fonttype": "none",  # text stays text
+    "svg.hashsalt": "bench",  # the same figures give the same file
+}
 
 
 def as_svg(report: Report) -> str:
-    """One self-contained file."""
-    top, parts = _HEAD, [text(_MARGIN, 34, _TITLE, size=20, more=' font-weight="bold"')]
+    """One self-contained file, with a background of its own, so that it can be read on a dark page too."""
+    lines = [report.growths[begin : begin + _COLUMNS] for begin in range(0, len(report.growths), _COLUMNS)]
+    heights = [*([0.8 + 0.28 * len(report.rows)] if report.rows else []), *[3.2] * len(lines)] or [1.0]
     about = ", ".join(f"{name} {value}" for name, value in report.machine.items())
-    parts.append(text(_MARGIN, 54, f"p50 of {report.samples} samples each; {about}"))
-    if report.rows:
-        parts += _operations(report.rows, top)
-        top += _height_of_operations(report.rows)
-    for begin in range(0, len(report.growths), _COLUMNS):
-        row = report.growths[begin : begin + _COLUMNS]
-        legends = max(len(growth.series) for growth in row)
-        for column, growth in enumerate(row):
-            parts += _panel(growth, _MARGIN + column * _PANEL, top, legends)
-        top += 30 + _LEGEND * legends + _PLOT + 62
-    return document(WIDTH, top, _TITLE, parts)
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(13, 0.6 + sum(heights)), layout="constrained")
+        figure.suptitle(f"{TITLE}\np50 of {report.samples} samples each; {about}")
+        parts = iter(figure.subfigures(len(heights), 1, squeeze=False, height_ratios=heights).flat)
+        if report.rows:
+            _operations(next(parts).subplots(), report.rows)
+        for line in lines:
+            for axes, growth in zip_longest(next(parts).subplots(1, _COLUMNS), line):
+                _panel(axes, growth) if growth is not None else axes.remove()
+        written = io.StringIO()
+        figure.savefig(written, format="svg", metadata={"Date": None, "Title": TITLE})
+    return written.getvalue()
 
 
-def _height_of_operations(rows: Sequence[Row]) -> int:
-    return 40 + _LINE * len(rows) + 60
-
-
-def _operations(rows: Sequence[Row], top: int) -> list[str]:
+def _operations(axes: Axes, rows: Sequence[Row]) -> None:
     """A line for each, with its three marks, and the ratio in figures at its end."""
-    values = [value for row in rows for value in _times(row) if value is not None]
-    axis = Axis(around(values), (_NAMES, WIDTH - 190))
-    end = top + 40 + _LINE * len(rows)
-    parts = [_heading(_MARGIN, top + 14, "Operations")]
-    for kind, name in enumerate(KINDS):
-        parts += [
-            mark(kind, _NAMES + 10 + 160 * kind, top + 10),
-            text(_NAMES + 22 + 160 * kind, top + 14, name),
-        ]
-    parts.append(text(WIDTH - _MARGIN, top + 14, "ours / floor (at most)", anchor="end"))
-    for value in ticks(axis.values):
-        parts.append(line(axis.at(value), top + 26, axis.at(value), end))
-        parts.append(text(axis.at(value), end + 16, number(value), anchor="middle"))
-    parts.append(text((_NAMES + WIDTH - 190) / 2, end + 34, "milliseconds (p50)", anchor="middle"))
-    for index, row in enumerate(rows):
-        y = top + 42 + _LINE * index
-        parts.append(text(_NAMES - 12, y + 4, row.operation, anchor="end"))
-        parts.append(line(axis.pixels[0], y, axis.pixels[1], y, "#ececec"))
-        marks = [(kind, value) for kind, value in enumerate(_times(row)) if value is not None]
-        parts += [mark(kind, axis.at(value), y) for kind, value in reversed(marks)]
-        over = "  over" if row.over else ""
-        parts.append(text(WIDTH - _MARGIN, y + 4, f"{row.ratio:.2f} ({row.target:g}){over}", anchor="end"))
-    return parts
+    lines = range(len(rows))
+    axes.plot([row.ours_ms for row in rows], lines, linestyle="none", label="ours")
+    axes.plot([row.floor_ms for row in rows], lines, linestyle="none", label="floor")
+    notes = [math.nan if row.notes_ms is None else row.notes_ms for row in rows]
+    axes.plot(notes, lines, linestyle="none", label="the notes' listing")
+    axes.set(title="Operations", xlabel="milliseconds (p50)", xscale="log")
+    axes.set_yticks(lines, [row.operation for row in rows])
+    axes.invert_yaxis()
+    ratios = axes.secondary_yaxis("right")
+    over = [f"{row.ratio:.2f} ({row.target:g}){'  over' if row.over else ''}" for row in rows]
+    ratios.set_yticks(lines, over)
+    ratios.set_ylabel("ours / floor (at most)")
+    _few_ticks(axes.xaxis)
+    axes.legend()
 
 
-def _times(row: Row) -> tuple[float, float, float | None]:
-    return row.ours_ms, row.floor_ms, row.notes_ms
-
-
-def _panel(growth: Growth, left: int, top: int, legends: int) -> list[str]:
+def _panel(axes: Axes, growth: Growth) -> None:
     """Title, legend with the exponents, axes with their units, and the series."""
-    plot_top = top + 30 + _LEGEND * legends
-    bottom, right = plot_top + _PLOT, left + _PANEL - 24
-    points = [point for one in growth.series for point in one.points]
-    xs = Axis(around(point.load for point in points), (left + _LEFT, right))
-    ys = Axis(around(point.value for point in points), (bottom, plot_top))
-    parts = [_heading(left, top + 14, growth.title)]
-    for value in ticks(ys.values):
-        parts.append(line(left + _LEFT, ys.at(value), right, ys.at(value)))
-        parts.append(text(left + _LEFT - 6, ys.at(value) + 4, number(value), anchor="end"))
-    for load in _apart(sorted({point.load for point in points}), xs):
-        parts.append(line(xs.at(load), plot_top, xs.at(load), bottom))
-        parts.append(text(xs.at(load), bottom + 16, number(load), anchor="middle"))
-    middle = (plot_top + bottom) / 2
-    parts.append(text((left + _LEFT + right) / 2, bottom + 34, growth.load, anchor="middle"))
-    turned = f' transform="rotate(-90 {left + 12} {middle:g})"'
-    parts.append(text(left + 12, middle, growth.value, anchor="middle", more=turned))
-    for kind, one in enumerate(growth.series):
-        parts += _series(one, kind, xs, ys)
-        y = top + 32 + _LEGEND * kind
-        parts += [mark(kind, left + _LEFT + 6, y - 4), text(left + _LEFT + 18, y, legend(one))]
-    return parts
+    for one in growth.series:
+        loads, values = zip(*((point.load, point.value) for point in one.points), strict=True)
+        axes.plot(loads, values, label=legend(one))
+    axes.set(title=growth.title, xlabel=growth.load, ylabel=growth.value, xscale="log", yscale="log")
+    low, high = axes.get_ylim()
+    widen = max(1.0, math.sqrt(10 * low / high))  # at least a decade: what hardly changes shall look flat
+    axes.set_ylim(low / widen, high * widen)
+    _few_ticks(axes.yaxis)
+    axes.set_xticks([point.load for point in growth.series[0].points], minor=False)
+    axes.xaxis.set_major_formatter("{x:,.0f}")
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.legend()
 
 
 def legend(series: Series) -> str:
     return f"{series.of}: exponent {series.fit.exponent:.2f}"
 
 
-def _series(series: Series, kind: int, xs: Axis, ys: Axis) -> list[str]:
-    places = [(xs.at(point.load), ys.at(point.value)) for point in series.points]
-    return [path(kind, places), *(mark(kind, x, y) for x, y in places)]
-
-
-def _apart(loads: Sequence[int], axis: Axis) -> list[int]:
-    """Those whose labels have room."""
-    shown: list[int] = []
-    for load in loads:
-        if not shown or axis.at(load) - axis.at(shown[-1]) > 2.5 * SMALL:
-            shown.append(load)
-    return shown
-
-
-def _heading(x: float, y: float, words: str) -> str:
-    return text(x, y, words, size=15, more=' font-weight="bold"')
+def _few_ticks(axis: Axis) -> None:
+    """1, 2 and 5 of each decade, as plain numbers."""
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter("{x:g}")

@@ -14,7 +14,6 @@ from lab.console import print_to_stderr
 from lab.guard import GuardedDirectory
 from lab.workers import Workers, WorkersError
 from proof.bench import clients, configuration, primary_backup, quorum, replicas, uploads, watchers, worker
-from proof.bench.chart import as_svg
 from proof.bench.cluster import Cluster
 from proof.bench.effort import Effort
 from proof.bench.growth import Growth
@@ -91,16 +90,17 @@ def _section(name: str, measure: Section, report: Report) -> None:
 
 def _deliver(options: Namespace, report: Report) -> None:
     """Print it, and write the files that were asked for."""
-    files: dict[Path, Callable[[], str]] = {}
+    files: dict[Path, str] = {}
     if options.into is not None:
-        files[options.into / "bench.txt"] = report.as_text
-        files[options.into / "bench.json"] = report.as_json
-        files[options.into / "bench.svg"] = lambda: as_svg(report)
-    if options.svg is not None:
-        files[options.svg] = lambda: as_svg(report)
+        files[options.into / "bench.txt"] = report.as_text() + "\n"
+        files[options.into / "bench.json"] = report.as_json() + "\n"
+    if charts := [path for path in (options.svg, options.into and options.into / "bench.svg") if path]:
+        from proof.bench.chart import as_svg  # matplotlib is a development package
+
+        files |= dict.fromkeys(charts, as_svg(report))
     print(report.as_json() if options.json else report.as_text())
     for path, text in files.items():
-        path.write_text(text() + "\n", encoding="utf-8")
+        path.write_text(text, encoding="utf-8")
         print_to_stderr(f"bench: written: {path}")
 
 

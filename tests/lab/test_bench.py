@@ -34,6 +34,7 @@ SERIES = {
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], Path]:
     """What one look at everything printed, and the folder that it has made."""
+    pytest.importorskip("matplotlib", reason="the folder's chart needs matplotlib, of requirements-dev.txt")
     folder = tmp_path_factory.mktemp("bench") / "results"
     command = [*BENCH, "--samples", "3", "--json", "--into", str(folder)]
     ran = subprocess.run(command, cwd=TOP, capture_output=True, text=True)

@@ -1,6 +1,7 @@
 """The bench's arithmetic, on made-up figures: exponents, what counts of a crowd, shares of a load."""
 
 import math
+from pathlib import Path
 
 import pytest
 
@@ -121,6 +122,20 @@ def test_what_can_not_be_meant_is_said_in_one_line(
     said = capsys.readouterr().err
     assert ended.value.code == 2
     assert cause in said
+    assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize("option", ["--svg", "--into"])
+def test_without_matplotlib_the_remedy_is_named_before_anything_is_measured(
+    option: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("proof.bench.find_spec", lambda name: None)
+    with pytest.raises(SystemExit) as ended:
+        _parser().parse_args(["bench", option, str(tmp_path / "new")])
+    said = capsys.readouterr().err
+    assert ended.value.code == 2
+    assert "the chart needs matplotlib" in said
+    assert "pip install -r requirements-dev.txt" in said
     assert said.count("\n") == 1
 
 
