@@ -20,10 +20,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import Any
 
-import eventlet
-from eventlet import queue
 from kazoo.client import KazooClient
 from kazoo.exceptions import NodeExistsError, NoNodeError
 from kazoo.protocol.states import KazooState
@@ -31,13 +28,15 @@ from kazoo.protocol.states import KazooState
 from app.consistency.engine.fencing import NO_EPOCH, Epoch
 from app.errors import InDoubt, Malformed, PayloadUnavailable
 from app.zookeeper import client as zk, paths
+from app.zookeeper.reconcile import Reconciler
 
 log = logging.getLogger(__name__)
 
-# The safety net under the watches, and what one step with ZooKeeper may take.
-_RECHECK_S = 30.0
-# After trouble that no watch tells the end of: a full disk, a record that can't be read.
+# Seconds after trouble whose end no watch tells: a full disk, a record that can't be read, a lost reply.
 _TROUBLE_S = 3.0
+_NOT_NOW: tuple[type[Exception], ...] = (
+    *zk.NO_REPLY, zk.TransactionFailed, NoNodeError, InDoubt, Malformed, PayloadUnavailable, OSError
+)  # fmt: skip
 
 _NUMBER = re.compile(rb"\d{1,18}")
 
@@ -136,17 +135,17 @@ class Candidate:
         self._roles = roles
         self._mine: str | None = None
         self._before = NO_EPOCH  # the epoch that I ended by taking over
-        self._wake: Any = queue.LightQueue()
-        self._thread: Any = None
+        self._reconciler = Reconciler(
+            client, name, self._advance, not_now=_NOT_NOW, retry_s=_TROUBLE_S, away=roles.pause
+        )
 
     def start(self) -> None:
         self._client.add_listener(self._on_state)
-        self._thread = eventlet.spawn(self._run)
+        self._reconciler.start()
 
     def stop(self) -> None:
         self._client.remove_listener(self._on_state)
-        if self._thread is not None:
-            self._thread.kill()
+        self._reconciler.stop()
 
     @property
     def seat(self) -> str | None:
@@ -155,42 +154,16 @@ class Candidate:
     def _on_state(self, state: str) -> None:
         if state == KazooState.LOST:
             self._mine = None  # the session's seat goes with it
-        self._wake.put(state)
 
-    def _run(self) -> None:
-        while True:
-            again_s = _RECHECK_S
-            if self._client.connected:
-                try:
-                    while self._advance():
-                        pass
-                except (Malformed, PayloadUnavailable, OSError) as error:
-                    again_s = _TROUBLE_S
-                    log.error("%s: can't take its part now: %s", self._name, error)
-                except InDoubt as error:
-                    again_s = _TROUBLE_S
-                    log.warning("%s: not yet primary: %s", self._name, error)
-                except (zk.TransactionFailed, NoNodeError) as error:
-                    # What has moved on has also woken us, by the watches of our look; if they were left.
-                    again_s = _TROUBLE_S
-                    log.info("%s: the line has moved on: %r", self._name, error)
-                except zk.NO_REPLY as error:
-                    # One of the last session may fail when the new one is there: no event follows.
-                    again_s = _TROUBLE_S
-                    log.info("%s: %r; again on reconnect", self._name, error)
-                except Exception:
-                    # Whoever sits first and does nothing would keep everybody else from leading.
-                    again_s = _TROUBLE_S
-                    log.exception("%s: can't take its part now", self._name)
-            else:
-                self._roles.pause()
-            with suppress(queue.Empty):
-                self._wake.get(timeout=zk.jittered(again_s))
+    def _advance(self) -> None:
+        while self._has_changed_the_line():
+            pass
 
-    def _advance(self) -> bool:
+    def _has_changed_the_line(self) -> bool:
         """Look, and do what has to be done. True if that changed the line, so that another look is due."""
         deadline = zk.Deadline(zk.STEP_S)
         line = self._look(deadline)
+        self._leave_spare_seats(line, deadline)
         step = next_step(self._mine, line)
         if step is Step.SIT_DOWN:
             self._roles.stand_by()
@@ -220,19 +193,21 @@ class Candidate:
         return True
 
     def _look(self, deadline: zk.Deadline) -> Line:
-        children = zk.wait(self._client.get_children_async(paths.ELECTION, watch=self._wake.put), deadline)
-        found = zk.get(self._client, paths.EPOCH, deadline, watch=self._wake.put)
+        wake = self._reconciler.wake
+        children = zk.wait(self._client.get_children_async(paths.ELECTION, watch=wake), deadline)
+        found = zk.get(self._client, paths.EPOCH, deadline, watch=wake)
         epoch = Epoch.from_znode(found[0], found[1].version) if found else NO_EPOCH
         seats = in_line(children)
         ready = None
         if len(seats) > 1 and seats[0] == self._mine:
-            said = zk.get(self._client, f"{paths.ELECTION}/{seats[1]}", deadline, watch=self._wake.put)
+            said = zk.get(self._client, f"{paths.ELECTION}/{seats[1]}", deadline, watch=wake)
             ready = int(said[0]) if said and _NUMBER.fullmatch(said[0]) else None
         return Line(seats, epoch, ready)
 
     def _sit_down(self, deadline: zk.Deadline) -> None:
         """Take a seat. An earlier create that nobody answered may have made one: then that is ours."""
         session = zk.session_id(self._client)
+        zk.wait(self._client.sync_async(paths.ELECTION), deadline)  # a server that lags may not show it yet
         for seat in in_line(zk.wait(self._client.get_children_async(paths.ELECTION), deadline)):
             if holder(seat) == self._name:
                 stat = zk.wait(self._client.exists_async(f"{paths.ELECTION}/{seat}"), deadline)
@@ -242,6 +217,18 @@ class Candidate:
         prefix = f"{paths.ELECTION}/{self._name}~{uuid.uuid4().hex[:6]}~"
         made = zk.wait(self._client.create_async(prefix, b"", ephemeral=True, sequence=True), deadline)
         self._mine = made.rsplit("/", 1)[1]
+
+    def _leave_spare_seats(self, line: Line, deadline: zk.Deadline) -> None:
+        """Delete what an unanswered create of ours has made after we took another seat.
+
+        Nobody acts for a spare seat: once it is first or next in line, it would block all others.
+        """
+        spare = [seat for seat in line.seats if holder(seat) == self._name and seat != self._mine]
+        for seat in spare if self._mine in line.seats else ():
+            path = f"{paths.ELECTION}/{seat}"
+            stat = zk.wait(self._client.exists_async(path), deadline)
+            if stat is not None and stat.ephemeralOwner == zk.session_id(self._client):
+                zk.wait(self._client.delete_async(path), deadline)
 
     def _change(self, old: Epoch, new: Epoch, deadline: zk.Deadline, also_alive: str | None = None) -> None:
         """Raise the epoch, checked against my own seat. Raises zk.Rejected if either has changed."""

@@ -14,6 +14,7 @@ from typing import Any
 import eventlet
 from eventlet import queue
 from kazoo.client import KazooClient
+from kazoo.exceptions import NoNodeError
 
 from app.zookeeper import client as zk
 
@@ -24,6 +25,8 @@ RECHECK_S = 30.0
 # Seconds after a look that got no reply; and after one that met what nobody has foreseen.
 RETRY_S = 0.5
 _TROUBLE_S = 3.0
+# A lost connection, and a store that has moved on.
+_ROUTINE = (*zk.NO_REPLY, zk.TransactionFailed, NoNodeError)
 
 
 class Reconciler:
@@ -89,10 +92,13 @@ class Reconciler:
                 self._look()
             else:
                 self._away()
-        except zk.NO_REPLY as error:
-            log.info("%s: %r; again soon", self._what, error)
         except self._not_now as error:
-            log.warning("%s: %s; again soon", self._what, error)
+            log.log(
+                logging.INFO if isinstance(error, _ROUTINE) else logging.WARNING,
+                "%s: not now: %r",
+                self._what,
+                error,
+            )
         except Exception:
             # Whoever follows something and ends is missed by nobody, until it is needed.
             log.exception("%s: again in a while", self._what)

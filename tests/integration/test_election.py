@@ -106,6 +106,21 @@ def test_who_is_recorded_as_backup_takes_over_and_the_old_primary_stands_at_the_
     eventually(lambda: len(stands.seats()) == 3, what="the old primary has a seat again")
 
 
+def test_a_second_seat_of_one_session_is_given_up_and_blocks_nobody(stands: Stands) -> None:
+    """A create that nobody answered may be carried out after its candidate has taken another seat."""
+    a, b = stands.stander("a"), stands.stander("b")
+    eventually(lambda: stands.epoch().backup == "b")
+    prefix = f"{paths.ELECTION}/b~late~"
+    late = zk.wait(b.client.create_async(prefix, b"", ephemeral=True, sequence=True), zk.Deadline(5))
+    c = stands.stander("c")
+
+    eventually(lambda: late.rsplit("/", 1)[1] not in stands.seats())
+
+    expire(a.client)
+    eventually(lambda: stands.epoch().primary == "b" and stands.epoch().backup == "c")
+    assert c.candidate.seat in stands.seats()
+
+
 def test_raising_the_epoch_is_checked_against_the_candidates_own_seat(stands: Stands) -> None:
     """kazoo silently opens a new session, and a deposed process would act on it."""
     a = stands.stander("a")
@@ -217,6 +232,7 @@ def test_the_seat_of_a_lost_session_is_nobodys_until_the_line_is_looked_at(stand
     seat = eventually(lambda: a.part == "lead" and a.candidate.seat)
     a.candidate._on_state(KazooState.LOST)
     assert a.candidate.seat is None
+    a.candidate._reconciler.wake()
     eventually(lambda: a.candidate.seat == seat, what="the session lives after all, and so does its seat")
 
 
@@ -257,7 +273,7 @@ def test_a_change_that_can_never_succeed_does_not_make_it_spin(
     eventlet.sleep(0.3)
     assert len(looks) < 10
     prepare(stands.eyes, zk.Deadline(5))
-    a.candidate._wake.put(None)  # the next look, which comes by itself within seconds
+    a.candidate._reconciler.wake()  # the next look, which comes by itself within seconds
     eventually(lambda: a.part == "lead")
 
 
