@@ -1,43 +1,36 @@
 """Easy: eventual consistency. Five pods, each with a copy of one configuration znode.
 
-The claim: once nobody writes, all copies hold the last value; no copy ever goes back; two publishers at once
-lose nothing. Not claimed, and shown: a copy that is cut off goes on answering, and what it says is stale.
+The claim: when the writing ends, all copies come to hold the last value; none goes back to an older one; two
+publishers at once lose nothing. Not claimed, and shown: a copy that is cut off answers, and is stale.
 
-What you will see: the notes' publisher, which sets what it last read, loses another's update without a
-word; the same two publishers lose nothing once the set is conditional; an update reaches five copies in
+What you will see: the notes' publisher, which sets what it last read, loses another's update and reports
+nothing; the same two publishers lose nothing once the set is conditional; an update reaches five copies in
 milliseconds; a copy behind a cut link knows since when it may be stale, and catches up when it is healed;
-code that somebody writes into the znode stays text.
+code that is written into the znode stays text; and many publish at once, under faults.
 
-How to break it: in ``publish`` (app/consistency/eventual.py) leave out ``version=``. How it works: read that
-file next. (van Steen & Tanenbaum, ch. 7.2; Terry et al., PDIS 1994; Shapiro et al., SSS 2011.)
+Read app/consistency/eventual.py next. How to break it: in ``publish`` leave out ``version=``. (van Steen &
+Tanenbaum, ch. 7.2; Terry et al., PDIS 1994; Shapiro et al., SSS 2011.)
 
     python3 demo_easy_eventual.py [--step] [--protocol both|full|notes] [--participants local|pods] [--help]
     python3 demo_easy_eventual.py --live chunk_size=2048      publish to the live workers, see each one's lag
 """
 
-import time
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
 from kazoo.recipe.watchers import DataWatch
 
-from app.checker.history import History
-from app.checker.replicas import converged, monotonic_reads
-from app.checker.verdict import Verdict, worst
-from app.cluster.messages import Entry, Part
+from app.checker.judges import judge_copies
 from app.consistency.as_in_the_notes import BlindPublisher, overwrite
-from app.consistency.eventual import INITIAL, ConfigReplica, Copy, current_zxid, encoded, publish
+from app.consistency.eventual import INITIAL, ConfigReplica, Copy, publish
+from app.demo.copies import Copies
 from app.demo.demo_run import Demo, leave, main_of
-from app.demo.load import crowd
-from app.demo.participants import Participant
-from app.demo.remote import RemoteConfig
 from app.demo.stage import Stage
-from app.errors import InDoubt, Malformed
+from app.errors import Malformed
 from app.zookeeper import paths
 
 REPLICAS = 5
-REFRESH_S = 1.0  # the safety net's period; 30 s in a worker, where nobody looks at "since when"
 SMUGGLED = b"__import__('os').system('touch /tmp/pwned')"
 
 # --- the notes' names -----------------------------------------------------------------------------------
@@ -59,233 +52,145 @@ def master_push_update(*, client: Any) -> Copy:
 # --- the acts -------------------------------------------------------------------------------------------
 
 
-def opening(stage: Stage) -> None:
+def opening(stage: Stage) -> Copies:
     stage.story.act("five pods, one configuration")
-    overwrite(stage.client, encoded(INITIAL))
-    part = Part(kind="config", refresh_s=REFRESH_S)
-    for name in stage.names("replica", REPLICAS):
-        stage.bring(name, partial(replica, stage, name), part=part, heard=partial(heard, stage, name))
-    settle(stage)
-    if stage.cast.pods:
-        stage.story.say(f"live workers: {', '.join(stage.cast.pods)}; this run is their guest")
-    stage.story.say(
-        "each has a session of its own on a link of its own, and its own copy of /config/mapreduce_params: "
-        f"{shown(stage)}"
-    )
-    stage.story.say(f"sessions of {stage.options.session_timeout_s:g} s; seed {stage.options.seed}")
+    copies = Copies(stage)
+    copies.bring(REPLICAS)
+    stage.story.say("each has a session on a link of its own, and its own copy of /config/mapreduce_params:")
+    stage.story.say(f"  {copies.value()}")
+    stage.introduce()
     stage.story.look_with(f"zkCli.sh get {stage.chroot}/config/mapreduce_params")
+    return copies
 
 
-def replica(stage: Stage, name: str, client: Any) -> list[ConfigReplica]:
-    """A copy that tells the checker of each value that it applies."""
-    return [ConfigReplica(client, name, on_apply=partial(observe, stage, name), refresh_s=REFRESH_S)]
+def play(copies: Copies, protocol: str) -> None:
+    acts = [two_blind_publishers]
+    if protocol == "full":
+        acts = [two_publishers, an_update, a_cut_replica, code_stays_text, under_load]
+    copies.start_again()
+    for act in acts:
+        copies.stage.perform(act, copies)
+    copies.read()
 
 
-def heard(stage: Stage, name: str, entry: Entry, at_ns: int) -> None:
-    """The same from a pod: what it has applied, and when."""
-    observe(stage, name, Copy(entry.mzxid, entry.value), at_ns)
-
-
-def play(stage: Stage, protocol: str) -> None:
-    start_from_the_initial_one(stage)
-    if protocol == "notes":
-        stage.perform(two_blind_publishers)
-    else:
-        for act in (two_publishers, an_update, a_cut_replica, code_stays_text, under_load):
-            stage.perform(act)
-    everyone_reads(stage)
-
-
-def two_blind_publishers(stage: Stage) -> None:
-    stage.story.act("the notes: two publishers set what they last read")
+def two_blind_publishers(copies: Copies) -> None:
+    stage, story = copies.stage, copies.stage.story
+    story.act("the notes: two publishers set what they last read")
     ada, bob = BlindPublisher(stage.client), BlindPublisher(stage.session())
-    stage.story.say(f"ada reads {ada.read()}; bob reads {bob.read()}")
+    story.say(f"ada reads {ada.read()}; bob reads {bob.read()}")
     size, reducers = stage.fresh(), stage.fresh()
-    stage.write("ada", stage.key("chunk_size"), size, lambda: (ada.push({"chunk_size": size}), ""))
-    stage.write("bob", stage.key("reducers"), reducers, lambda: (bob.push({"reducers": reducers}), ""))
-    stage.story.say(f"ada publishes chunk_size={size}: ok.  bob publishes reducers={reducers}: ok")
-    how_it_ends(stage)
+    copies.write("ada", "chunk_size", size, ada.push)
+    copies.write("bob", "reducers", reducers, bob.push)
+    story.say(f"ada publishes chunk_size={size}: ok.  bob publishes reducers={reducers}: ok")
+    how_it_ends(copies)
 
 
-def two_publishers(stage: Stage) -> None:
-    stage.story.act("the full protocol: the same two, with a conditional set")
+def two_publishers(copies: Copies) -> None:
+    stage, story = copies.stage, copies.stage.story
+    story.act("the full protocol: the same two, with a conditional set")
     bob = stage.session()
     size, reducers = stage.fresh(), stage.fresh()
     stage.run_all(
-        lambda: update(stage, "ada", stage.client, "chunk_size", size),
-        lambda: update(stage, "bob", bob, "reducers", reducers),
+        lambda: copies.publish("ada", stage.client, "chunk_size", size),
+        lambda: copies.publish("bob", bob, "reducers", reducers),
     )
-    stage.story.say(f"ada publishes chunk_size={size} while bob publishes reducers={reducers}")
-    stage.story.say("the second writer's set fails its version check; it reads again and merges")
-    how_it_ends(stage)
+    story.say(f"ada publishes chunk_size={size} while bob publishes reducers={reducers}")
+    story.say("a set whose version check fails has lost the race: its publisher reads again and merges")
+    how_it_ends(copies)
 
 
-def how_it_ends(stage: Stage) -> None:
-    """What every replica holds in the end, and what the checker says of it."""
-    settle(stage)
-    stage.story.say(f"every replica ends with {shown(stage)}")
-    everyone_reads(stage)
-    stage.story.verdict_of(converged(stage.history(stage.protocol)))
+def how_it_ends(copies: Copies) -> None:
+    """What every copy holds in the end, and what the checker says of it."""
+    stage = copies.stage
+    copies.settle()
+    stage.story.say(f"every replica ends with {copies.value()}")
+    copies.read()
+    stage.story.verdict_of(judge_copies(stage.history(stage.protocol)))
 
 
-def an_update(stage: Stage) -> None:
-    stage.story.act("an update, and how long each copy lags behind it")
-    mine = ConfigReplica(stage.client, "global_app_config")
-    DataWatch(stage.client, paths.CONFIG, partial(watch_global_config, client=mine))
-    began = time.monotonic()
-    pushed = stage.write(
-        "master", stage.key("chunk_size"), 2048, lambda: (master_push_update(client=stage.client).mzxid, "")
-    )
-    answer_ms = (time.monotonic() - began) * 1000
-    settle(stage)
-    stage.story.say(f"chunk_size=2048 is zxid {pushed[0]:#x}; its publisher knows after {answer_ms:.1f} ms")
-    rows = []
-    for one in stage.present:
-        lag_ms = (role(one).applied_at - began) * 1000
-        rows.append((one.name, f"{role(one).copy.mzxid:#x}", f"{lag_ms:.1f} ms"))
-    stage.story.table(("replica", "applied zxid", "after the call"), rows)
-    stage.require(lambda: mine.copy.mzxid >= pushed[0], "watch_global_config has the update")
-    stage.story.say(f"the notes' own watch has it, too: global_app_config = {global_app_config}")
-    stage.story.look_with(f"zkCli.sh get {stage.chroot}/nodes/{stage.present[0].name}")
+def an_update(copies: Copies) -> None:
+    stage, story, client = copies.stage, copies.stage.story, copies.stage.client
+    story.act("an update, and how long each copy lags behind it")
+    mine = ConfigReplica(client, "global_app_config")
+    DataWatch(client, paths.CONFIG, partial(watch_global_config, client=mine))
+    called = stage.timed()
+    zxid = copies.write("master", "chunk_size", 2048, lambda _: master_push_update(client=client).mzxid)
+    answered = called.ms()
+    copies.settle()
+    story.say(f"chunk_size=2048 is zxid {zxid:#x}; its publisher knows after {answered}")
+    story.table(("replica", "applied zxid", "after the call"), copies.lags(called))
+    stage.require(lambda: mine.copy.mzxid >= zxid, "watch_global_config has the update")
+    story.say(f"the notes' own watch has it, too: global_app_config = {global_app_config}")
+    story.look_with(f"zkCli.sh get {stage.chroot}/nodes/{copies.present[0].name}")
 
 
-def a_cut_replica(stage: Stage) -> None:
-    stage.story.act("a replica is cut off: available, and stale")
-    victim = stage.choose.choice(stage.present)
+def a_cut_replica(copies: Copies) -> None:
+    stage, story = copies.stage, copies.stage.story
+    story.act("a replica is cut off: available, and stale")
+    victim = stage.choose.choice(copies.present)
+    session = victim.body.session
     victim.cut()
     size = stage.fresh()
-    update(stage, "master", stage.client, "chunk_size", size)
-    settle(stage, without=victim)
+    copies.publish("master", stage.client, "chunk_size", size)
+    copies.settle(without=victim)
+    story.say(f"{victim.name} is cut; the master publishes chunk_size={size}; the others have it")
     stage.rest(stage.options.session_timeout_s * 1.5)
-    observe(stage, victim.name, role(victim).copy)
-    stage.story.say(f"{victim.name} is cut; the master publishes chunk_size={size}; the others have it")
-    stage.story.say(
-        f"{victim.name} still answers {shown(stage, victim)}, and says that this may be stale: "
-        f"it last heard from ZooKeeper {role(victim).silent_s:.1f} s ago"
+    copies.read(victim)
+    story.say(
+        f"{victim.name} still answers {copies.value(victim)}, and says that this may be stale: "
+        f"it last heard from ZooKeeper {copies.of(victim).silent_s:.1f} s ago"
     )
-    healed = time.monotonic()
+    healed = stage.timed()
     victim.heal()
-    settle(stage)
-    late_ms = (role(victim).applied_at - healed) * 1000
-    stage.story.say(f"healed, it converges {late_ms:.0f} ms later: {shown(stage, victim)}")
-    stage.story.say("its session had expired meanwhile; it has come back with a new one")
+    copies.settle()
+    story.say(f"healed, it converges {healed.ms(copies.of(victim).applied_at)} later: {copies.value(victim)}")
+    if victim.body.session != session:
+        story.say("its session had expired meanwhile; it has come back with a new one")
 
 
-def code_stays_text(stage: Stage) -> None:
-    stage.story.act("somebody writes code into the znode")
+def code_stays_text(copies: Copies) -> None:
+    stage, story = copies.stage, copies.stage.story
+    story.act("code is written into the znode")
     overwrite(stage.client, SMUGGLED)
-    stage.until(lambda: all(role(one).rejected for one in stage.present))
-    stage.story.say(f"it now holds {SMUGGLED.decode()}")
-    stage.story.say("the notes would eval that, in every pod. Here every replica reports:")
-    stage.story.say(f"  {role(stage.present[0]).rejected}")
-    stage.story.say(f"and keeps the last good one: {shown(stage)}")
-    start_from_the_initial_one(stage)
+    stage.require(lambda: all(copies.of(one).rejected for one in copies.present), "every replica rejects it")
+    story.say(f"it now holds {SMUGGLED.decode()}")
+    story.say("the notes would eval that, in every pod. Here every replica reports:")
+    story.say(f"  {copies.of(copies.present[0]).rejected}")
+    story.say(f"and keeps the last good one: {copies.value()}")
+    copies.start_again()
     try:
         publish(stage.client, {"chunk_size": -1})
     except Malformed as error:
-        stage.story.say(f"a publisher of chunk_size=-1 is told: {error}; nothing is written")
+        story.say(f"a publisher of chunk_size=-1 gets this answer: {error}; nothing is written")
 
 
-def under_load(stage: Stage) -> None:
-    options = stage.options
-    stage.story.act(f"{options.operations} updates by {options.clients} publishers; faults: {options.faults}")
-    publishers = [stage.session() for _ in range(options.clients)]
-    began_ns = time.monotonic_ns()
+def under_load(copies: Copies) -> None:
+    stage = copies.stage
+    publishers = [stage.session() for _ in range(stage.options.clients)]
 
     def publish_one(number: int) -> None:
-        update(stage, f"publisher-{number}", publishers[number - 1], f"key_{number % 3}", stage.fresh())
+        copies.publish(f"publisher-{number}", publishers[number - 1], f"key_{number % 3}", stage.fresh())
 
-    with stage.faults(at_most=REPLICAS - 1):
-        crowd(options.clients, options.operations, publish_one, stage.choose)
-    settle(stage)
-    stage.story.say(f"meanwhile: {stage.faults_since(began_ns) or 'no fault'}")
-    stage.story.say(f"all {len(stage.present)} replicas hold zxid {role(stage.present[0]).copy.mzxid:#x}")
-
-
-# --- small things ---------------------------------------------------------------------------------------
+    with stage.load(f"updates by {len(publishers)} publishers", at_most=REPLICAS - 1):
+        stage.crowd(publish_one)
+    copies.settle()
+    stage.story.say(f"all {len(copies.present)} replicas hold zxid {copies.zxids()}")
 
 
-def role(participant: Participant) -> ConfigReplica | RemoteConfig:
-    """The copy that this participant keeps, here or in its pod."""
-    only = participant.role
-    assert isinstance(only, ConfigReplica | RemoteConfig)
-    return only
-
-
-def shown(stage: Stage, participant: Participant | None = None) -> dict[str, Any]:
-    return dict(role(participant or stage.present[0]).copy.value or {})
-
-
-def update(stage: Stage, process: str, client: Any, key: str, value: int) -> None:
-    """Publish one key, and record it."""
-    stage.write(process, stage.key(key), value, lambda: (publish(client, {key: value}).mzxid, ""))
-
-
-def observe(stage: Stage, name: str, copy: Copy, at_ns: int | None = None) -> None:
-    """Tell the checker what a replica holds at this moment, or held at that one."""
-    for key, value in (copy.value or {}).items():
-        assert isinstance(value, int)
-        stage.recorder.observe(name, stage.key(key), value, (copy.mzxid, ""), at_ns)
-    stage.tell()
-
-
-def everyone_reads(stage: Stage) -> None:
-    for one in stage.present:
-        observe(stage, one.name, role(one).copy)
-
-
-def settle(stage: Stage, without: Participant | None = None) -> None:
-    """Wait until every replica (but one) holds what the store holds."""
-    latest = current_zxid(stage.client)
-
-    def there() -> bool:
-        return all(role(one).copy.mzxid >= latest for one in stage.present if one is not without)
-
-    if not stage.until(there):
-        raise InDoubt(f"the replicas have not converged on zxid {latest:#x} within 10 s")
-
-
-def start_from_the_initial_one(stage: Stage) -> None:
-    """A configuration with one known key, recorded as a write like any other."""
-    size = stage.fresh()
-    data = encoded({"chunk_size": size})
-    stage.write("setup", stage.key("chunk_size"), size, lambda: (overwrite(stage.client, data), ""))
-    settle(stage)
-
-
-def judge(history: History) -> Verdict:
-    verdict = worst([converged(of_the_living(history)), monotonic_reads(history)])
-    if verdict.outcome != "held":
-        return verdict
-    return Verdict(
-        "held",
-        f"all copies converged, none went back, no acknowledged update was lost "
-        f"({len(history.operations)} operations, {len(history.faults)} faults)",
-    )
-
-
-def of_the_living(history: History) -> History:
-    """Without what was read by pods that had died by the end: they are to converge when they return."""
-    ends = {fault.value: fault.op for fault in history.faults if fault.op in ("gone", "back")}
-    kept = [operation for operation in history.operations if ends.get(operation.process) != "gone"]
-    return History.of([*kept, *history.faults])
+DEMO = Demo(
+    name="easy",
+    program="demo_easy_eventual.py",
+    claim="Eventual consistency: a DataWatch carries one configuration to five copies.",
+    guarantee="eventual convergence, monotonic reads, no lost update",
+    opening=opening,
+    play=play,
+    judge=judge_copies,
+    live=True,
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    return main_of(
-        Demo(
-            name="easy",
-            program="demo_easy_eventual.py",
-            claim="Eventual consistency: a DataWatch carries one configuration to five copies.",
-            guarantee="eventual convergence, monotonic reads, no lost update",
-            opening=opening,
-            play=play,
-            judge=judge,
-            live=True,
-            pods=lambda options: (REPLICAS, 2),
-        ),
-        argv,
-    )
+    return main_of(DEMO, argv)
 
 
 if __name__ == "__main__":

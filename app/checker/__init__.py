@@ -3,6 +3,7 @@
 history          operations and faults, recorded as they happen
 parsing          a history read back from its lines
 verdict          held, violated or in doubt, and why
+judges           the last word on a run of each demo
 linearizability  one register
 guarantees       what a history kept of every model of the chapter, and which of them implies which
 sequential       one order for all; causal: one for each process; both by

@@ -1,11 +1,15 @@
-"""The register's load, in processes of its own.
+"""The register's load, in processes of its own: ``python -m app.demo.clients ORDERS`` is one of them.
 
-Its clients run in two processes besides the demo's: in one eventlet process everybody waits for the same
-interpreter, which stretches every interval and hides violations.
+Its clients run in two processes besides the demo's: in one eventlet process all clients wait for the same
+interpreter, which stretches every interval and hides violations. A process gets its orders as JSON on the
+command line, and prints its history. Its input is a pipe from the demo: a line there asks it to come to an
+end, and when the pipe closes, however the demo ended, the process ends at once.
 """
 
 import json
+import logging
 import os
+import random
 import sys
 import tempfile
 from collections import Counter
@@ -15,11 +19,14 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import eventlet
+from eventlet import hubs
 from eventlet.green import subprocess
 
-from app.checker.history import History
+from app.checker.history import History, Recorder
 from app.checker.parsing import read_history
-from app.demo.load import THINK_S
+from app.consistency.engine.replicas import Replicas
+from app.consistency.quorum import Quorum
+from app.demo.load import THINK_S, RegisterClient, crowd, register_for
 from app.errors import InDoubt
 from app.zookeeper import client as zk
 
@@ -68,23 +75,23 @@ class Clients:
         self._started = [_Process(share) for share in shares if share.operations and share.clients]
 
     def endings(self) -> Counter[str]:
-        """How many operations have ended so far, by their outcome."""
+        """How many operations have ended until now, by their outcome."""
         return sum((process.endings() for process in self._started), Counter())
 
     def enough(self) -> None:
-        """Have all of them come to an end: what is under way is finished, and nothing new is begun."""
+        """Ask all of them to end: open operations are finished, and no new one begins."""
         for process in self._started:
             process.enough()
 
     def history(self, timeout_s: float | None = None) -> History:
-        """What all of them have done, when they have ended. Raises InDoubt if one doesn't as it should."""
+        """What all of them have done, when they have ended. Raises InDoubt if one fails or is late."""
         load = self._load
         longest_s = _START_S + _OPERATION_S * load.operations / load.clients
         deadline = zk.Deadline(longest_s if timeout_s is None else timeout_s)
         return History.merged([process.history(deadline) for process in self._started])
 
     def close(self) -> None:
-        """Whoever still runs ends."""
+        """End those that still run."""
         for process in self._started:
             process.close()
 
@@ -96,11 +103,11 @@ def run_register_load(load: RegisterLoad) -> History:
 
 
 class _Process:
-    """One process of clients; its history goes to a file that only we two know."""
+    """One process of clients; its history goes to an unnamed file."""
 
     def __init__(self, load: RegisterLoad) -> None:
         self._output = tempfile.TemporaryFile("w+", encoding="utf-8")  # noqa: SIM115 (closed by close)
-        command = [sys.executable, "-m", "app.demo.client_process", json.dumps(asdict(load))]
+        command = [sys.executable, "-m", "app.demo.clients", json.dumps(asdict(load))]
         # A session of its own: Ctrl-C is for the demo, which ends its clients through their input.
         self._process: Any = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=self._output, start_new_session=True, cwd=_root()
@@ -127,7 +134,7 @@ class _Process:
             if self._process.wait() == 0:
                 self._output.seek(0)
                 return read_history(self._output)
-        message = "a process of clients did not end as it should, so what it did is not known"
+        message = "a process of clients failed or was late, so what it did is unknown"
         raise InDoubt(message)
 
     def close(self) -> None:
@@ -148,3 +155,64 @@ def _share(load: RegisterLoad, number: int) -> RegisterLoad:
 
 def _root() -> str:
     return os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))  # noqa: PTH100, PTH120
+
+
+# --- in the process of clients ---
+
+
+def _run(load: RegisterLoad, ended: list[bytes]) -> None:
+    """Do the load, until it is done or ``ended`` has something in it."""
+    choose = random.Random(load.seed)
+    recorder = Recorder(sys.stdout)
+    # Replicas that are reached by the same way share a session.
+    sessions = {hosts: _session(load, hosts) for hosts in load.links}
+    replicas = Replicas(load.object_id, [sessions[hosts] for hosts in load.links], load.root)
+    quorum = Quorum(load.n, load.w, load.r, weak=True)  # the demo has checked it
+    clients = {
+        number: RegisterClient(
+            f"client-{load.first + number - 1}",
+            load.key,
+            register_for(load.protocol, replicas, quorum, load.timeout_s, choose),
+            recorder,
+        )
+        for number in range(1, load.clients + 1)
+    }
+
+    def one(number: int) -> None:
+        if choose.random() < 0.5:
+            clients[number].write()
+        else:
+            clients[number].read()
+
+    crowd(load.clients, load.operations, one, choose, load.think_s, enough=lambda: bool(ended))
+    recorder.close()
+    for client in clients.values():
+        client.close()
+    for session in sessions.values():
+        zk.disconnect(session)
+
+
+def _session(load: RegisterLoad, hosts: str) -> Any:
+    return zk.connect(hosts, chroot=load.chroot, session_timeout_s=load.session_timeout_s, deadline_s=20)
+
+
+def _listen(ended: list[bytes]) -> None:
+    while True:
+        hubs.trampoline(sys.stdin.fileno(), read=True)
+        word = os.read(sys.stdin.fileno(), 100)
+        if not word:
+            os._exit(1)
+        ended.append(word)
+
+
+def _main() -> None:
+    logging.basicConfig(level=os.environ.get("LOGLEVEL", "CRITICAL").upper(), format="%(name)s: %(message)s")
+    ended: list[bytes] = []
+    eventlet.spawn(_listen, ended)
+    _run(RegisterLoad(**json.loads(sys.argv[1])), ended)
+    sys.stdout.flush()
+    os._exit(0)  # at a usual exit kazoo and eventlet would wait for green threads that no hub runs any more
+
+
+if __name__ == "__main__":
+    _main()

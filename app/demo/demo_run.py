@@ -6,9 +6,9 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NoReturn, Protocol, TextIO
+from typing import Any, Generic, NoReturn, Protocol, TextIO
 
 import eventlet
 
@@ -16,15 +16,14 @@ from app.checker.history import History, Recorder
 from app.checker.verdict import Verdict, substance
 from app.cluster.election import prepare
 from app.demo.drawing import chapters_of, draw, writable
-from app.demo.folders import run_folder, sweep_folders
 from app.demo.live import LivePublication
+from app.demo.live_replicas import watch_live_replicas
 from app.demo.options import STANDARD_OUTPUT, Options, parse
-from app.demo.pod_selection import Cast, choose_pods
+from app.demo.pod_selection import GuestPods, choose_pods
 from app.demo.recording import NOT_A_RESULT
-from app.demo.run import Run
-from app.demo.stage import LOST_AFTER_S, Stage, TooFewPods, first_line
-from app.demo.story import Story
-from app.demo.telling import INTERRUPTED, UNREACHABLE, USAGE, Interrupted, tell
+from app.demo.run import Run, run_folder, sweep_folders
+from app.demo.stage import LOST_AFTER_S, Group, Stage, TooFewPods, first_line
+from app.demo.story import INTERRUPTED, UNREACHABLE, USAGE, Interrupted, Story, conclude
 from app.errors import BadSettingError, Unreachable
 from app.settings import Settings
 from app.zookeeper import client as zk
@@ -34,11 +33,11 @@ _TICK_S = 0.05
 
 
 class ZooKeeperLost(Exception):
-    """Gone in the middle of a run, for too long. Not an ending of any one operation, so no act catches it."""
+    """ZooKeeper is away for too long during a run. It is no operation's ending: no act catches it."""
 
 
-class _Watched(Protocol):
-    """What runs in a green thread, and is watched over."""
+class _Supervised(Protocol):
+    """What runs in a green thread, and is ended from outside if need be."""
 
     ending: bool  # only cleaning up is left
 
@@ -51,18 +50,18 @@ class _Watched(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Demo:
-    """What a demo brings; the rest is the same for all three.
+class Demo(Generic[Group]):
+    """What is one demo's own; the rest is the same for all three.
 
     Attributes:
         name: easy, medium or hard.
         claim: one sentence for ``--help``.
         guarantee: what the verdict is about, for ``--json``.
-        opening: brings the participants on stage.
-        play: performs the acts of one protocol ("notes" or "full") on a stage.
+        opening: the first act: brings the participants on stage, and returns them.
+        play: performs the acts of one protocol ("notes" or "full") with them.
         judge: decides the history of one protocol.
-        operations: size of the load if nobody says, so that a run stays under half a minute.
-        quorum: whether ``--n --w --r --weak`` apply.
+        operations: the load's size by default, so that a run stays under half a minute.
+        quorum: whether ``--n --w --r --weak --watch`` apply.
         live: whether ``--live`` does.
         pods: how many pods take part, and how many of them must be left to go on.
     """
@@ -71,8 +70,8 @@ class Demo:
     program: str
     claim: str
     guarantee: str
-    opening: Callable[[Stage], None]
-    play: Callable[[Stage, str], None]
+    opening: Callable[[Stage], Group]
+    play: Callable[[Group, str], None]
     judge: Callable[[History], Verdict]
     operations: int = 120
     quorum: bool = False
@@ -80,7 +79,7 @@ class Demo:
     pods: Callable[[Options], tuple[int, int]] = lambda options: (5, 2)
 
 
-def main_of(demo: Demo, argv: Sequence[str] | None) -> int:
+def main_of(demo: Demo[Any], argv: Sequence[str] | None) -> int:
     """Run a demo; returns its exit status. Only bad usage ends the process from within."""
     options = parse(
         argv,
@@ -90,7 +89,14 @@ def main_of(demo: Demo, argv: Sequence[str] | None) -> int:
         quorum=demo.quorum,
         live=demo.live,
     )
-    # A cut link is the lesson, and kazoo reports each one; who wants to hear it sets LOGLEVEL.
+    if options.watch_s is not None:
+        demo = replace(
+            demo,
+            opening=lambda stage: stage,
+            play=lambda stage, protocol: watch_live_replicas(stage),
+            pods=lambda options: (0, 0),
+        )
+    # A cut link is the lesson, and kazoo logs each one: LOGLEVEL=INFO shows it.
     logging.basicConfig(level=os.environ.get("LOGLEVEL", "CRITICAL").upper(), format="%(name)s: %(message)s")
     try:
         settings = Settings.from_environment(os.environ)
@@ -124,31 +130,31 @@ def _history_file(options: Options) -> Iterator[TextIO | None]:
             yield sink
 
 
-def _run(demo: Demo, options: Options, settings: Settings, sink: TextIO | None) -> int:
-    """Perform in a green thread, and watch over it: signals and a lost ZooKeeper end it, cleanly."""
+def _run(demo: Demo[Any], options: Options, settings: Settings, sink: TextIO | None) -> int:
+    """Run in a green thread, which a signal or a lost ZooKeeper ends, cleanly."""
     out = sys.stderr if options.history == STANDARD_OUTPUT else sys.stdout
     story = Story(out, silent=options.json, color=options.color, step=options.step)
-    performance: _Watched = DemoRun(demo, options, settings, story, sink)
+    runs: _Supervised = DemoRun(demo, options, settings, story, sink)
     if options.live is not None:
-        performance = LivePublication(demo.name, demo.program, options.live, options, settings, story)
+        runs = LivePublication(demo.name, demo.program, options.live, options, settings, story)
     signals: list[int] = []
 
     def note(number: int, frame: object) -> None:
         del frame
         signals.append(number)
         if len(signals) > 1:
-            os._exit(INTERRUPTED)  # asked twice: at once; the next run sweeps what is left
+            os._exit(INTERRUPTED)  # a second signal: at once; the next run sweeps what is left
 
     before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
-    thread = eventlet.spawn(performance.run)
+    thread = eventlet.spawn(runs.run)
     try:
         while not thread.dead:
             eventlet.sleep(_TICK_S)
-            if signals and not performance.ending:
-                performance.ending = True
+            if signals and not runs.ending:
+                runs.ending = True
                 thread.kill(Interrupted())
-            elif performance.silent_s > LOST_AFTER_S and not performance.ending:
-                performance.ending = True
+            elif runs.silent_s > LOST_AFTER_S and not runs.ending:
+                runs.ending = True
                 thread.kill(
                     ZooKeeperLost(f"ZooKeeper was lost and did not come back within {LOST_AFTER_S:g} s")
                 )
@@ -159,10 +165,10 @@ def _run(demo: Demo, options: Options, settings: Settings, sink: TextIO | None) 
 
 
 class DemoRun:
-    """The part that may be interrupted at any moment, and cleans up whatever happens."""
+    """The part that may be interrupted at any moment, and always cleans up."""
 
     def __init__(
-        self, demo: Demo, options: Options, settings: Settings, story: Story, sink: TextIO | None
+        self, demo: Demo[Any], options: Options, settings: Settings, story: Story, sink: TextIO | None
     ) -> None:
         self._demo = demo
         self._options = options
@@ -185,7 +191,7 @@ class DemoRun:
                 try:
                     verdict, notes, stage = self._perform(closing)
                 finally:
-                    self.ending = True  # from here on only cleaning up is left, which nobody interrupts
+                    self.ending = True  # what is left is to clean up, and that is not interrupted
         except Interrupted:
             self._story.say("interrupted: everything that this run created is removed")
             return INTERRUPTED
@@ -193,17 +199,17 @@ class DemoRun:
             print(f"{self._demo.program}: {error}", file=sys.stderr)  # noqa: T201 (there is no story yet)
             return USAGE
         except (ZooKeeperLost, TooFewPods) as error:
-            return self._tell(Verdict("in doubt", str(error)), None, None)
+            return self._conclude(Verdict("in doubt", str(error)), None, None)
         except Unreachable as error:
             if not self._begun:
                 print(f"{self._demo.program}: {error}", file=sys.stderr)  # noqa: T201 (there is no story yet)
                 return UNREACHABLE
-            return self._tell(Verdict("in doubt", first_line(error)), None, None)
+            return self._conclude(Verdict("in doubt", first_line(error)), None, None)
         except NOT_A_RESULT as error:
-            return self._tell(
+            return self._conclude(
                 Verdict("in doubt", f"the run could not go on: {first_line(error)}"), None, None
             )
-        return self._tell(verdict, notes, stage)
+        return self._conclude(verdict, notes, stage)
 
     def _perform(self, closing: ExitStack) -> tuple[Verdict, Verdict | None, Stage]:
         options, hosts = self._options, self._settings.zk_hosts
@@ -222,18 +228,18 @@ class DemoRun:
         client = zk.connect(hosts, chroot=run.chroot, session_timeout_s=options.session_timeout_s)
         closing.callback(zk.disconnect, client)
         prepare(client, zk.Deadline(zk.CONNECT_DEADLINE_S))
-        cast = Cast(client, pods, least)
-        closing.callback(cast.close)
-        cast.open()
-        stage = Stage(options, self._story, recorder, run, client, hosts, folder, self._sink, cast)
+        guests = GuestPods(client, pods, least)
+        closing.callback(guests.close)
+        guests.open()
+        stage = Stage(options, self._story, recorder, run, client, hosts, folder, self._sink, guests)
         self._stage = stage
         closing.callback(stage.close)
         self._begun = True
-        self._demo.opening(stage)
+        group = self._demo.opening(stage)
         verdicts = self._verdicts
         for protocol in options.shows:
             stage.protocol = protocol
-            self._demo.play(stage, protocol)
+            self._demo.play(group, protocol)
             if stage.history(protocol).operations:
                 verdicts[protocol] = self._judge(stage, protocol)
         self._story.pause()
@@ -243,11 +249,11 @@ class DemoRun:
         history = stage.history(protocol)
         return substance(history.operations, self._demo.judge(history))
 
-    def _tell(self, verdict: Verdict, notes: Verdict | None, stage: Stage | None) -> int:
+    def _conclude(self, verdict: Verdict, notes: Verdict | None, stage: Stage | None) -> int:
         judged = stage.history(self._options.shows[-1]) if stage else History()
         names = [*(one.name for one in stage.participants), *stage.watched] if stage else []
         self._draw(verdict)
-        return tell(
+        return conclude(
             self._story,
             self._options,
             (self._demo.name, self._demo.guarantee),
@@ -257,7 +263,7 @@ class DemoRun:
         )
 
     def _draw(self, verdict: Verdict) -> None:
-        """The run's page, if it was asked for: of each protocol that was played, in their order."""
+        """The run's page, if the options ask for one: each protocol that was played, in order."""
         stage, file = self._stage, self._options.timeline
         if file is None or stage is None:
             return

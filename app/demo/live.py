@@ -25,8 +25,7 @@ from app.consistency.eventual import publish
 from app.demo.options import Options
 from app.demo.pod_selection import live_workers
 from app.demo.recording import NOT_A_RESULT
-from app.demo.story import Story
-from app.demo.telling import INTERRUPTED, UNREACHABLE, USAGE, Interrupted, tell
+from app.demo.story import INTERRUPTED, UNREACHABLE, USAGE, Interrupted, Story, conclude
 from app.errors import BadSettingError, Malformed, Refused, Unreachable
 from app.settings import Settings
 from app.zookeeper import client as zk, paths
@@ -79,7 +78,7 @@ class LivePublication:
         except (BadSettingError, Malformed, Refused) as error:
             return self._complain(error, USAGE)
         except NOT_A_RESULT as error:
-            return self._tell(Verdict("in doubt", str(error) or repr(error)), {})
+            return self._conclude(Verdict("in doubt", str(error) or repr(error)), {})
 
     def _complain(self, error: Exception, status: int) -> int:
         print(f"{self._program}: --live: {error}", file=sys.stderr)  # noqa: T201 (nothing to tell a story of)
@@ -104,7 +103,7 @@ class LivePublication:
             self._story.say(f"no worker knows the key {self._key!r}: it is kept, and means nothing to them")
         lags_ms = self._await(client, pods, published.mzxid, began)
         self._show(pods, lags_ms)
-        return self._tell(self._judge(pods, lags_ms, published.mzxid), lags_ms, pods)
+        return self._conclude(self._judge(pods, lags_ms, published.mzxid), lags_ms, pods)
 
     def _await(self, client: KazooClient, pods: list[str], mzxid: int, began: float) -> dict[str, float]:
         """Milliseconds from the call until each worker said that it has applied it, of those who did."""
@@ -161,9 +160,9 @@ class LivePublication:
         last = f"all {len(pods)} live workers have applied {self._key}={self._value} (zxid {mzxid:#x})"
         return Verdict("held", f"{last}; the last said so after {max(lags_ms.values()):.0f} ms")
 
-    def _tell(self, verdict: Verdict, lags_ms: dict[str, float], pods: Sequence[str] = ()) -> int:
+    def _conclude(self, verdict: Verdict, lags_ms: dict[str, float], pods: Sequence[str] = ()) -> int:
         rounded = {pod: round(lag_ms, 1) for pod, lag_ms in lags_ms.items()}
-        return tell(
+        return conclude(
             self._story,
             self._options,
             (self._demo, GUARANTEE),

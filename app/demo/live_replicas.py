@@ -1,8 +1,8 @@
 """``demo_hard_quorum.py --watch``: a register on the live workers' own replicas, while a class deletes pods.
 
-Replica i is served by whichever worker holds the slot ``/hosts/<i>`` of the cluster at work: nobody is
-invited, nobody knows of it, and a pod that takes the place of a deleted one takes its slot as well. The
-object itself lives in this run's root, and goes with it.
+Replica i is served by the worker that holds the slot ``/hosts/<i>`` of the cluster at work. No worker is
+invited or notified, and a pod that replaces a deleted one takes its slot as well. The object itself lives in
+this run's root, and goes with it.
 """
 
 import logging
@@ -19,15 +19,15 @@ from app.consistency.engine.replicas import Replicas
 from app.consistency.engine.versions import UNWRITTEN, Versioned, decode
 from app.consistency.quorum import Quorum, Register
 from app.demo.clients import Clients, RegisterLoad
-from app.demo.replica_set import shown
+from app.demo.replica_set import OBJECT, shown
 from app.demo.stage import Stage
-from app.demo.telling import Interrupted
+from app.demo.story import Interrupted
 from app.errors import BadSettingError, Malformed
 from app.zookeeper import client as zk, paths
 
 log = logging.getLogger(__name__)
 
-# A crowd at leisure: some three operations a second of each client at most, for as long as it takes.
+# A light load: at most some three operations a second of each client, until the watching ends.
 _THINK_S = (0.3, 0.9)
 _OPERATIONS = 1_000_000
 _LAST_OPERATIONS_S = 20.0
@@ -46,31 +46,36 @@ class Shown:
     held: Versioned | None
 
 
-class Watch:
-    """One watch, from now until it has been long enough."""
+def watch_live_replicas(stage: Stage) -> None:
+    """Load and look for as long as the options say; then what was done is in the stage's history."""
+    _LiveReplicas(stage).perform(stage.options.watch_s or math.inf)
 
-    def __init__(self, stage: Stage, object_id: str) -> None:
+
+class _LiveReplicas:
+    """The live workers' replicas of one object, under load, as the screen shows them."""
+
+    def __init__(self, stage: Stage) -> None:
         self._stage = stage
-        self._object_id = object_id
+        self._object_id = OBJECT
         self._quorum = Quorum()
         self._client = stage.outside()
         self._changed: Any = queue.LightQueue()
         self._before: dict[int, Shown] = {}
 
     def perform(self, seconds: float) -> None:
-        """Load and look, until the time is over or Ctrl-C; then what was done is in the stage's history."""
+        """Until the time is over or Ctrl-C."""
         story, options = self._stage.story, self._stage.options
         self._create()
-        self._before = self._look()  # who goes from now on is missed
+        self._before = self._look()
         self._stage.watched += [replica.host for replica in self._before.values() if replica.host]
-        story.act(f"{options.clients} clients at leisure on the live workers' replicas: delete some pods")
+        story.act(f"light load from {options.clients} clients on the live replicas: delete some pods")
         until = "until Ctrl-C" if math.isinf(seconds) else f"for {seconds:g} s, or until Ctrl-C"
-        story.say(f"{until}; then everything that they saw is checked")
+        story.say(f"{until}; then all that the clients read and wrote is checked")
         with closing(Clients(self._load())) as clients:
             try:
                 self._follow(clients, seconds)
             except Interrupted:
-                story.say("enough: the last operations end, then all are checked")
+                story.say("stopping: finishing open operations, then checking")
             clients.enough()
             self._stage.include(clients.history(_LAST_OPERATIONS_S))
 
@@ -116,7 +121,7 @@ class Watch:
                 try:
                     now = self._look()
                 except zk.NO_REPLY as error:
-                    log.info("not seen: %r", error)
+                    log.info("no look at the replicas: %r", error)
                 else:
                     self._tell(now)
                     draw(_rows(now), _score(clients))
@@ -137,7 +142,7 @@ class Watch:
         deadline, client, changed = zk.Deadline(zk.STEP_S), self._client, self._changed.put
         indices = range(1, self._quorum.n + 1)
         for index in indices:
-            client.exists_async(paths.host(index), watch=changed)  # also for one that may come
+            client.exists_async(paths.host(index), watch=changed)  # also for a host that may come
         hosts = zk.get_all(client, [paths.host(index) for index in indices], deadline)
         replicas = [self._stage.chroot + paths.replica(self._object_id, index) for index in indices]
         holdings = zk.get_all(client, replicas, deadline, changed)
@@ -151,7 +156,7 @@ class Watch:
         }
 
     def _tell(self, now: Mapping[int, Shown]) -> None:
-        """What has happened to the hosts since the last look: on the screen, and in the history."""
+        """Write what has happened to the hosts since the last look on the screen and into the history."""
         newest = max((seen.held.version.counter for seen in now.values() if seen.held), default=0)
         story, record = self._stage.story, self._stage.recorder.fault
         for index, seen in now.items():
@@ -193,5 +198,5 @@ def _score(clients: Clients) -> str:
     endings = clients.endings()
     return (
         f"{endings['ok']} operations ok, {endings['refused']} refused, {endings['unknown']} unknown; "
-        "Ctrl-C: enough, and check"
+        "Ctrl-C: stop and check"
     )

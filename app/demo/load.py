@@ -1,7 +1,8 @@
-"""Loads of any size, recorded for the checker: a crowd of clients, and what a register's client does."""
+"""A load: a crowd of clients that pause as people do; and a register's client, recorded for the checker."""
 
 import random
 from collections.abc import Callable
+from itertools import count
 from typing import Any
 
 import eventlet
@@ -20,12 +21,12 @@ THINK_S = (0.01, 0.08)
 def crowd(
     clients: int,
     operations: int,
-    act: Callable[[int], None],
+    one: Callable[[int], None],
     choose: random.Random,
     think_s: tuple[float, float] = THINK_S,
     enough: Callable[[], bool] = lambda: False,
 ) -> None:
-    """Have ``clients`` green threads do ``operations`` in all, or until ``enough()``.
+    """Have ``clients`` green threads do ``operations`` in all, by ``one(client)`` each, until ``enough()``.
 
     An ending that isn't a result is recorded where it happened, and the client goes on. ``think_s``: least
     and most seconds between two operations of one client.
@@ -36,9 +37,9 @@ def crowd(
             if enough():
                 return
             try:
-                act(number)
+                one(number)
             except NOT_A_RESULT:
-                # Recorded as refused or unknown; as a person would, take a breath before the next.
+                # Recorded as refused or unknown; a person would pause, too, before the next try.
                 eventlet.sleep(think_s[1])
             eventlet.sleep(choose.uniform(*think_s))
 
@@ -51,23 +52,33 @@ def crowd(
             thread.wait()
     finally:
         for thread in threads:
-            thread.kill()  # those that are left when somebody interrupts us
+            thread.kill()  # those that are left after an interrupt
 
 
 class RegisterClient:
-    """One client of the load: it reads and writes by either protocol, and records what came of it."""
+    """One client of a register, by either protocol; each operation is recorded with its ending."""
 
-    def __init__(self, name: str, key: str, register: Register | NotesRegister, recorder: Recorder) -> None:
+    def __init__(
+        self,
+        name: str,
+        key: str,
+        register: Register | NotesRegister,
+        recorder: Recorder,
+        new_value: Callable[[], str] | None = None,
+    ) -> None:
+        """``new_value``: what to write, if a write names no value; by default, the name and a number."""
         self._name = name
         self._key = key
         self._register = register
         self._recorder = recorder
-        self._written = 0
+        self._numbers = count(1)
+        self._new_value = new_value or (lambda: f"{name}-{next(self._numbers)}")
 
-    def write(self, value: str | None = None) -> None:
-        self._written += 1
-        unique = value or f"{self._name}-{self._written}"
+    def write(self, value: str | None = None) -> str:
+        """Write ``value``, or a new one; returns it."""
+        unique = value or self._new_value()
         recorded_write(self._recorder, self._name, self._key, unique, lambda: self._write(unique))
+        return unique
 
     def close(self) -> None:
         """Leave nothing behind: a full register may still be bringing slow replicas up to date."""
@@ -95,9 +106,14 @@ class RegisterClient:
 
 
 def register_for(
-    protocol: str, replicas: Replicas, quorum: Quorum, timeout_s: float, choose: random.Random
-) -> Any:
-    """The full register, or the notes', over the same replicas."""
+    protocol: str,
+    replicas: Replicas,
+    quorum: Quorum,
+    timeout_s: float,
+    choose: random.Random,
+    **options: Any,
+) -> Register | NotesRegister:
+    """The full register, or the notes', over the same replicas. ``options``: of the full one."""
     if protocol == "notes":
         return NotesRegister(replicas, quorum, timeout_s=timeout_s)
-    return Register(replicas, quorum, timeout_s=timeout_s, choose=choose)
+    return Register(replicas, quorum, timeout_s=timeout_s, choose=choose, **options)

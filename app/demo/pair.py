@@ -1,32 +1,30 @@
-"""The medium demo's cast: a primary-backup pair, its users, and the final look at both disks."""
+"""The medium demo's participants: a primary-backup pair, and the final look at both disks."""
 
 import time
+import uuid
 from collections.abc import Callable
 from functools import partial
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from kazoo.client import KazooClient
 
 from app.cluster.member import Member
 from app.cluster.messages import Entry, Part
+from app.consistency.as_in_the_notes import NotesBackup, NotesPrimary
 from app.consistency.engine.disk import Disk, sha256
-from app.consistency.primary_backup import Primary
+from app.consistency.primary_backup import Backup, Primary
 from app.demo.participants import Participant, disk_folder
-from app.demo.recording import recorded_read
-from app.demo.remote import RemoteDisk, RemoteMember, RemotePrimary, step_of
+from app.demo.remote import RemoteBackup, RemoteDisk, RemoteMember, RemotePrimary, step_of
+from app.demo.run import remove
 from app.demo.stage import Stage
-from app.errors import Aborted, Fenced, InDoubt, LessonError, NoBackup
-from app.zookeeper import client as zk
-
-# A user who finds no primary, or is told to try again, does so for this long; in seconds.
-_USER_PATIENCE_S = 10.0
-_BREATH_S = 0.1
+from app.demo.waiting import Stopwatch
+from app.zookeeper import client as zk, paths
 
 Leading: TypeAlias = Primary | RemotePrimary
 
 
 class Pair:
-    """Two participants, of whom the election makes a primary and a backup.
+    """Two participants: the election makes one the primary and the other its backup.
 
     Attributes:
         submitted: payload by job id, of everything that any user has asked to store.
@@ -34,20 +32,20 @@ class Pair:
     """
 
     def __init__(self, stage: Stage) -> None:
-        self._stage = stage
+        self.stage = stage
         self.submitted: dict[str, str] = {}
         self.steps: list[tuple[float, str, str, str]] = []
         self.participants: list[Participant] = []
 
     def bring(self) -> None:
-        """Both on stage; the first to stand in line leads."""
+        """Both on stage; the first one to stand for election leads."""
         part = Part(kind="member")
-        for name in self._stage.names("node", 2):
+        for name in self.stage.names("node", 2):
             heard = partial(self._heard, name)
             self.participants.append(
-                self._stage.bring(name, partial(self._roles, name), part=part, heard=heard)
+                self.stage.bring(name, partial(self._roles, name), part=part, heard=heard)
             )
-            self._stage.require(lambda: self.primary() is not None, "somebody leads")
+            self.stage.require(lambda: self.primary() is not None, "a primary leads")
         self.ready()
 
     def _roles(self, name: str, client: KazooClient) -> list[Member]:
@@ -56,14 +54,14 @@ class Pair:
                 client,
                 name,
                 self._folder(name),
-                ack_timeout_s=self._stage.options.ack_timeout_s,
+                ack_timeout_s=self.stage.options.ack_timeout_s,
                 on_step=partial(self._note, name),
             )
         ]
 
     def _note(self, name: str, step: str, job_id: str) -> None:
         self.steps.append((time.monotonic(), name, step, job_id))
-        self._stage.tell()
+        self.stage.tell()
 
     def _heard(self, name: str, entry: Entry, at_ns: int) -> None:
         """The same from a pod."""
@@ -71,7 +69,7 @@ class Pair:
         self.steps.append((at_s, name, step, job_id))
 
     def _folder(self, name: str) -> Disk:
-        return Disk(disk_folder(self._stage.folder, name))
+        return Disk(disk_folder(self.stage.folder, name))
 
     def disk(self, participant: Participant) -> Disk | RemoteDisk:
         member = self.member(participant)
@@ -83,7 +81,7 @@ class Pair:
         return only
 
     def leader(self) -> Participant | None:
-        """Who acts as primary; of two who believe it, the one of the newer epoch."""
+        """The participant that acts as primary; of two that believe it, the one with the newer epoch."""
         acting = [
             (primary.epoch.number, participant.name, participant)
             for participant in self.participants
@@ -95,8 +93,15 @@ class Pair:
         leader = self.leader()
         return self.member(leader).primary if leader else None
 
-    def other(self, participant: Participant) -> Participant:
-        return next(one for one in self.participants if one is not participant)
+    def leading(self) -> Leading:
+        """The primary, after :meth:`ready`."""
+        primary = self.primary()
+        assert primary is not None
+        return primary
+
+    def backup_of(self, participant: Participant) -> Backup | RemoteBackup | None:
+        """The backup that this participant is, while it is."""
+        return self.member(participant).backup
 
     def ready(self) -> tuple[Participant, Participant]:
         """(primary's, backup's) participant, once both are in their roles."""
@@ -105,93 +110,124 @@ class Pair:
             primary = self.primary()
             return primary is not None and primary.epoch.backup is not None and self._backs_up(primary)
 
-        self._stage.require(both, "a primary leads and a backup is recorded", 20)
+        self.stage.require(both, "a primary leads and a backup is recorded", 20)
         leader = self.leader()
         assert leader is not None
-        return leader, self.other(leader)
+        return leader, next(one for one in self.participants if one is not leader)
 
     def _backs_up(self, primary: Leading) -> bool:
-        for participant in self.participants:
-            backup = self.member(participant).backup
-            if (
-                participant.name == primary.epoch.backup
-                and backup
-                and backup.epoch.number == primary.epoch.number
-            ):
-                return True
-        return False
+        """Whether the backup that the epoch names is in its role."""
+        return any(
+            participant.name == primary.epoch.backup
+            and (backup := self.backup_of(participant)) is not None
+            and backup.epoch.number == primary.epoch.number
+            for participant in self.participants
+        )
 
     # -- users --
 
-    def submit(self, user: str, primary: Leading, job_id: str, payload: str) -> None:
-        """One request to one primary, recorded. Raises Refused or InDoubt."""
-        self.submitted[job_id] = payload
-        key = self._stage.key(job_id)
-        self._stage.write(user, key, payload, lambda: primary.submit(job_id, payload.encode()))
+    def request(self) -> tuple[str, str]:
+        """(id, payload) of a new request."""
+        return str(uuid.uuid4()), self.stage.unique("order")
 
-    def submit_to_whoever_leads(self, user: str, job_id: str, payload: str) -> None:
-        """One request of a stubborn user: the same id again, at whoever leads. Raises the last answer."""
-        self.submitted[job_id] = payload
-        self._stage.write(
-            user, self._stage.key(job_id), payload, lambda: self._insist(job_id, payload.encode())
-        )
+    def submit(self, user: str, job_id: str, payload: str, primary: Leading | None = None) -> None:
+        """One request to a primary, by default the one that leads; recorded. Raises Refused or InDoubt."""
+        asked = primary or self.leading()
+        self.record(user, job_id, payload, lambda: asked.submit(job_id, payload.encode()))
 
-    def _insist(self, job_id: str, payload: bytes) -> None:
-        patience = zk.Deadline(_USER_PATIENCE_S)
-        doubt: InDoubt | None = None
-        last: LessonError
-        while True:
-            primary = self.primary()
-            try:
-                if primary is None:
-                    raise NoBackup("nobody leads at the moment: nothing was written")
-                primary.submit(job_id, payload)
-                return
-            except Aborted:
-                raise
-            except InDoubt as error:
-                doubt = last = error
-            except (NoBackup, Fenced) as error:
-                # This attempt did nothing; an earlier one that nobody answered still may have.
-                last = doubt or error
-            if patience.passed:
-                raise last
-            self._stage.rest(_BREATH_S)
+    def record(self, user: str, job_id: str, payload: str, action: Callable[[], Any]) -> Any:
+        """Do and record a request; :meth:`audit` will look for its payload. Returns and raises as it does."""
+        self.submitted[job_id] = payload
+        return self.stage.write(user, self.stage.key(job_id), payload, action)
+
+    # -- for the screen --
+
+    def show_steps(self, job_id: str, asked: Stopwatch, answered: str) -> None:
+        """The steps of one transaction, in the order of time: what pods report may come in another."""
+        self.stage.until(lambda: {"ACK created", "committed"} <= {step[2] for step in self._steps(job_id)}, 2)
+        rows = [(asked.ms(at), who, what) for at, who, what in self._steps(job_id)]
+        self.stage.story.table(("after", "who", "what"), [*rows, (answered, "user", "is answered")])
+        self.stage.story.look_with(f"zkCli.sh get {self.stage.chroot}{paths.backup_ack(job_id)}")
+
+    def _steps(self, job_id: str) -> list[tuple[float, str, str]]:
+        return sorted((at, who, what) for at, who, what, job in self.steps if job == job_id)
+
+    def wipe(self, job_id: str) -> None:
+        """Empty the payload's znode, so that what is read afterwards comes from a disk."""
+        zk.wait(self.stage.client.set_async(paths.job(job_id), b""), zk.Deadline(zk.STEP_S))
+
+    def children(self) -> list[str]:
+        """The children of ``/jobs``: what its watch brings to the backup."""
+        asked = self.stage.client.get_children_async(paths.JOBS)
+        return list(zk.wait(asked, zk.Deadline(zk.STEP_S)))
+
+    def decision(self, job_id: str) -> str:
+        """The outcome's znode as it is now."""
+        found = zk.get(self.stage.client, paths.outcome(job_id), zk.Deadline(zk.STEP_S))
+        return f"{paths.outcome(job_id[:8])}: {found[0].decode()[:60] if found else '(nothing)'}..."
 
     # -- the end --
 
     def audit(self) -> None:
-        """Ask the primary for every payload, and look on both disks; all of it is for the checker."""
+        """Ask the primary for every payload, and look on both disks: for the checker."""
         self.ready()
-        stage = self._stage
+        stage = self.stage
         mine = [job_id for job_id in self.submitted if self._is_of_this_protocol(job_id)]
         stage.until(lambda: not any(self._is_left_over(job_id) for job_id in mine), 5)
-        primary = self.primary()
-        assert primary is not None
+        primary = self.leading()
         for job_id in mine:
-            recorded_read(stage.recorder, "primary", stage.key(job_id), partial(self._ask, primary, job_id))
+            stage.read("primary", stage.key(job_id), partial(_text_of, primary, job_id))
             for participant in self.participants:
                 found = self._on_disk(participant, job_id)
                 stage.recorder.observe(f"disk of {participant.name}", stage.key(job_id), found)
 
     def _is_of_this_protocol(self, job_id: str) -> bool:
-        return self._stage.key(job_id) in self._stage.history().by_key()
+        return self.stage.key(job_id) in self.stage.history().by_key()
 
     def _is_left_over(self, job_id: str) -> bool:
-        """Whether a copy is still there whose submission was refused: the backup drops it when it hears."""
-        key = self._stage.key(job_id)
-        outcomes = {op.outcome for op in self._stage.history().by_key()[key] if op.op == "write"}
+        """Whether a refused payload is still on a disk: the backup drops its copy on seeing the outcome."""
+        key = self.stage.key(job_id)
+        outcomes = {op.outcome for op in self.stage.history().by_key()[key] if op.op == "write"}
         return outcomes == {"refused"} and any(self._on_disk(one, job_id) for one in self.participants)
 
-    @staticmethod
-    def _ask(primary: Leading, job_id: str) -> tuple[str | None, None]:
-        payload = primary.read(job_id)
-        return (payload.decode() if payload is not None else None), None
-
-    def copies_of(self, job_id: str) -> Callable[[Participant], bool]:
-        """Tells for a participant whether its disk has a copy of what was submitted under this id."""
-        return lambda participant: self._on_disk(participant, job_id) is not None
+    def copies(self, job_id: str) -> int:
+        """On how many of the two disks is what was submitted under this id."""
+        return sum(self._on_disk(one, job_id) is not None for one in self.participants)
 
     def _on_disk(self, participant: Participant, job_id: str) -> str | None:
         payload = self.disk(participant).load(job_id, sha256(self.submitted[job_id].encode()))
         return payload.decode() if payload is not None else None
+
+
+def _text_of(primary: Leading, job_id: str) -> str | None:
+    payload = primary.read(job_id)
+    return payload.decode() if payload is not None else None
+
+
+class NotesPair:
+    """The notes' primary and backup, in this process and in a corner of the run's root of their own."""
+
+    ROOT = "/notes"
+
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
+        deadline = zk.Deadline(10)
+        remove(stage.client, self.ROOT, deadline)  # of an act that was spoilt
+        zk.ensure(stage.client, tuple(self.ROOT + path for path in paths.ROOTS), deadline)
+        self.backup = stage.bring("notes-backup", self._roles, root=self.ROOT)
+        self._primary = NotesPrimary(stage.session(root=self.ROOT), ack_timeout_s=stage.options.ack_timeout_s)
+
+    @staticmethod
+    def _roles(client: KazooClient) -> list[NotesBackup]:
+        return [NotesBackup(client, "notes-backup")]
+
+    def submit(self, job_id: str) -> None:
+        """One request to the primary, recorded. Raises Refused when it has waited in vain for the ACK."""
+        payload, key = self._stage.unique("order"), self._stage.key(job_id)
+        self._stage.write("user", key, payload, lambda: self._primary.submit(payload.encode(), job_id))
+
+    def wait_for_ack(self, job_id: str) -> None:
+        """Until the backup has acknowledged it; then what it has is recorded."""
+        kept = self.backup.role.acknowledged
+        self._stage.require(lambda: job_id in kept, "the backup has acknowledged it")
+        self._stage.recorder.observe("notes-backup", self._stage.key(job_id), kept[job_id].decode())

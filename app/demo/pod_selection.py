@@ -51,12 +51,12 @@ def choose_pods(
     raise BadSettingError(message)
 
 
-class Cast:
-    """The pods of one run, and their mailboxes.
+class GuestPods:
+    """The pods that take part in one run as its guests, and their mailboxes.
 
     Args:
         client: a connected client in the run's chroot.
-        pods: their names, in their order; replica i is the i-th one's.
+        pods: their names, in order; the i-th one hosts replica i. None: all live in this process.
         least: how many must be left for the run to go on.
     """
 

@@ -6,9 +6,13 @@ minute (a killed run's) are swept by the next run.
 """
 
 import logging
+import os
+import shutil
+import tempfile
 import uuid
 from collections.abc import Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import eventlet
@@ -24,6 +28,7 @@ log = logging.getLogger(__name__)
 ORPHANED_AFTER_S = 60.0
 _HEARTBEAT_S = 10.0
 _REMOVAL_S = 15.0
+_FOLDER = "k8s-zk-demo-"
 
 
 class Run:
@@ -157,3 +162,23 @@ def _is_gone(result: Any, deadline: zk.Deadline) -> bool:
     except NotEmptyError:
         return False
     return True
+
+
+# --- the participants' disks ---
+
+
+def run_folder() -> tempfile.TemporaryDirectory[str]:
+    """A new one, for a with statement."""
+    return tempfile.TemporaryDirectory(prefix=f"{_FOLDER}{os.getpid()}-")
+
+
+def sweep_folders() -> None:
+    """Remove the folders of killed runs: those whose process is no more."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{_FOLDER}*-*"):
+        owner = folder.name.removeprefix(_FOLDER).partition("-")[0]
+        try:
+            os.kill(int(owner), 0)
+        except ProcessLookupError:
+            shutil.rmtree(folder, ignore_errors=True)
+        except (PermissionError, ValueError):
+            continue  # somebody else's, and alive; or not a run's at all

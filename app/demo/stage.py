@@ -1,14 +1,15 @@
-"""What the acts of a demo play on: participants, a recorder, a story, and a way to wait."""
+"""What the acts of a demo play on: participants, a recorder, a story, a load under faults, a way to wait."""
 
 import logging
 import os
 import random
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, TextIO, TypeVar
 
 import eventlet
 from eventlet.green import socket as green_socket
@@ -17,42 +18,48 @@ from kazoo.client import KazooClient
 from app.checker.history import History, Recorder, Value
 from app.cluster.guest_actor import Actor, Role
 from app.cluster.messages import Part
+from app.demo.load import THINK_S, crowd
 from app.demo.nemesis import nemesis
 from app.demo.options import Options
 from app.demo.participants import Participant
-from app.demo.pod_selection import Cast
+from app.demo.pod_selection import GuestPods
 from app.demo.pods import Heard, Pod, played_by
-from app.demo.recording import NOT_A_RESULT, recorded_write
-from app.demo.run import Run, remove
+from app.demo.recording import NOT_A_RESULT, recorded_read, recorded_write
+from app.demo.run import Run
 from app.demo.servers import Servers
 from app.demo.story import Story
 from app.demo.waiting import Waiting
-from app.zookeeper import client as zk, paths
+from app.zookeeper import client as zk
 
 log = logging.getLogger(__name__)
 
 # ZooKeeper may be away for this long (its leader dies, a server restarts) before a run gives up.
 LOST_AFTER_S = 30.0
-# An act that ZooKeeper's absence has spoilt is played again, with new values, so often.
+# An act that ZooKeeper's absence has spoilt is played again, with new values: this often in all.
 _TAKES = 3
-# A pod that has died is started again by its controller, if it has one, within so long.
+# A pod that has died is started again by its controller, if it has one, within this time.
 RETURN_S = 20.0
+# Between two orders of the nemesis to participants, in seconds.
+_FAULT_EVERY_S = (0.15, 0.6)
+
+Group = TypeVar("Group")  # the participants as an act uses them: Copies, a Pair, a ReplicaSet
 
 
 class TooFewPods(Exception):
-    """The run can't go on. Not an ending of any one operation, so no act catches it."""
+    """The run can't go on. It is not the ending of an operation, so no act catches it."""
 
 
 class Stage(Waiting):
     """What the acts play on.
 
     Attributes:
-        client: a session of its own, in the run's chroot, on no link: the audience's.
-        participants: those who have been brought on stage.
-        watched: live workers that took part without knowing of it.
+        client: a session of its own, in the run's chroot, on no link: no fault of a participant harms it.
+        participants: those that have been brought on stage.
+        watched: live workers that host what is only watched: they weren't invited.
         servers: orders to the ZooKeeper servers, where this run's starter owns them; else None.
         folder: for the participants' disks; gone with the run.
-        cast: the pods that take part; empty where all participants live in this process.
+        guests: the pods that take part; none where all participants live in this process.
+        protocol: "notes" or "full": what is shown at the moment.
     """
 
     def __init__(
@@ -65,7 +72,7 @@ class Stage(Waiting):
         hosts: str,
         folder: Path,
         sink: TextIO | None = None,
-        cast: Cast | None = None,
+        guests: GuestPods | None = None,
     ) -> None:
         super().__init__()
         self.options = options
@@ -75,7 +82,7 @@ class Stage(Waiting):
         self.hosts = hosts
         self.chroot = run.chroot
         self.folder = folder
-        self.cast = cast or Cast(client, ())
+        self.guests = guests or GuestPods(client, ())
         self.choose = random.Random(options.seed)
         self.participants: list[Participant] = []
         self.watched: list[str] = []
@@ -87,9 +94,20 @@ class Stage(Waiting):
         self._unique = 0
         self.protocol = "full"
 
+    @property
+    def pods(self) -> tuple[str, ...]:
+        """The names of the pods that take part; none where all participants live in this process."""
+        return self.guests.pods
+
+    def introduce(self) -> None:
+        """The last lines of an opening: the guests, if there are any, and what repeats the run."""
+        if self.pods:
+            self.story.say(f"live workers take part as guests of this run: {', '.join(self.pods)}")
+        self.story.say(f"sessions of {self.options.session_timeout_s:g} s; seed {self.options.seed}")
+
     def names(self, prefix: str, count: int) -> list[str]:
-        """Of those who take part: the pods', or numbered ones of this process."""
-        return list(self.cast.pods) or [f"{prefix}-{number}" for number in range(1, count + 1)]
+        """What the participants are called: the pods' names, or numbered ones in this process."""
+        return list(self.pods) or [f"{prefix}-{number}" for number in range(1, count + 1)]
 
     def bring(
         self,
@@ -104,7 +122,7 @@ class Stage(Waiting):
         If ``name`` is a pod's, it plays ``part`` there, and each entry of its log is ``heard``; else it runs
         ``roles`` in this process.
         """
-        if part is not None and name in self.cast.pods:
+        if part is not None and name in self.pods:
             participant = self._bring_pod(name, part, heard)
         else:
             timeout_s = self.options.session_timeout_s
@@ -120,33 +138,18 @@ class Stage(Waiting):
         whole = part.model_copy(
             update={"session_timeout_s": options.session_timeout_s, "ack_timeout_s": options.ack_timeout_s}
         )
-        body = Pod(self.cast.pod_client(name), self.hosts, self.chroot, whole, heard, self.tell)
+        body = Pod(self.guests.pod_client(name), self.hosts, self.chroot, whole, heard, self.tell)
         return played_by(body, name, self.recorder, self.story.say)
 
     @property
     def present(self) -> list[Participant]:
-        """All participants but those whose pods are gone."""
+        """All participants except those that are gone with their pods."""
         return [participant for participant in self.participants if participant.state != "gone"]
 
     def dismiss(self, participant: Participant) -> None:
-        """It has played its part: ended now, and nobody's victim any more."""
+        """Its part is over: end it now, and let the nemesis leave it alone."""
         self.participants.remove(participant)
         participant.close()
-
-    def apart(self, root: str) -> None:
-        """Make an empty corner below the run's root, for those who live by other rules."""
-        deadline = zk.Deadline(10)
-        remove(self.client, root, deadline)
-        zk.ensure(self.client, tuple(root + path for path in paths.ROOTS), deadline)
-
-    def peek(self, path: str) -> str:
-        """A znode's text as it is now, for the screen."""
-        found = zk.get(self.client, path, zk.Deadline(5))
-        return found[0].decode(errors="replace") if found else "(nothing)"
-
-    def wipe(self, path: str) -> None:
-        """Empty a znode, so that what is read afterwards can't come from there."""
-        zk.wait(self.client.set_async(path, b""), zk.Deadline(5))
 
     def session(self, participant: Participant | None = None, root: str = "") -> Any:
         """Another session, on ``participant``'s link or on none; ended with the run."""
@@ -169,29 +172,38 @@ class Stage(Waiting):
         self._closing.append(action)
 
     @contextmanager
-    def faults(self, at_most: int, every_s: tuple[float, float] = (0.15, 0.6)) -> Iterator[None]:
-        """Random faults, if asked for, to at most so many participants at once; healed at the end."""
-        if self.options.faults == "none":
+    def load(
+        self, what: str, *, at_most: int, every_s: tuple[float, float] = _FAULT_EVERY_S
+    ) -> Iterator[None]:
+        """The act with the load: ``what`` completes its title, and the block does it.
+
+        Meanwhile, if the options say so, random faults hit at most ``at_most`` participants at once.
+        """
+        options, begun_ns = self.options, time.monotonic_ns()
+        self.story.act(f"{options.operations} {what}; faults: {options.faults}")
+        if options.faults == "none":
             yield
         else:
             with nemesis(self.participants, at_most, every_s, self.servers, self.choose, self.recorder):
                 yield
+        done = Counter(fault.op for fault in self.recorder.history().faults if fault.at_ns >= begun_ns)
+        harms = [
+            f"{count} x {op}" for op, count in sorted(done.items()) if not op.startswith(("heal", "mend"))
+        ]
+        self.story.say(f"meanwhile: {', '.join(harms) or 'no fault'}")
+
+    def crowd(self, one: Callable[[int], None], think_s: tuple[float, float] = THINK_S) -> None:
+        """The load's operations by its clients, in this process; ``one``: client i's next operation."""
+        crowd(self.options.clients, self.options.operations, one, self.choose, think_s)
 
     def unique(self, prefix: str) -> str:
-        """A text that nobody has written before."""
+        """A text that was never written before."""
         return f"{prefix}-{self.fresh() - 3000}"
 
     def fresh(self) -> int:
-        """A number that nobody has written before: unique values make a history decidable."""
+        """A number that was never written before: unique values make a history decidable."""
         self._unique += 1
         return 3000 + self._unique
-
-    def faults_since(self, start_ns: int) -> str:
-        """What the nemesis has done since then, counted; empty if nothing."""
-        done = Counter(fault.op for fault in self.recorder.history().faults if fault.at_ns >= start_ns)
-        return ", ".join(
-            f"{count} x {op}" for op, count in sorted(done.items()) if "heal" not in op and "mend" not in op
-        )
 
     def key(self, name: str) -> str:
         """The history's key; the two protocols use different ones."""
@@ -201,12 +213,16 @@ class Stage(Waiting):
         """Do and record a write; its ending is recorded as it was, and raised if it isn't a result."""
         return recorded_write(self.recorder, process, key, value, action)
 
-    def perform(self, act: Callable[["Stage"], None]) -> None:
-        """Play one act; if ZooKeeper was away and spoilt it, once more; without a pod, perhaps never."""
+    def read(self, process: str, key: str, action: Callable[[], Value]) -> Value:
+        """Do and record a read; its ending is recorded as it was, and raised if it isn't a result."""
+        return recorded_read(self.recorder, process, key, lambda: (action(), None))
+
+    def perform(self, act: Callable[[Group], None], group: Group) -> None:
+        """Play one act; if ZooKeeper's absence has spoilt it, once more; without a pod, perhaps never."""
         for take in range(1, _TAKES + 1):
             self._require_enough()
             try:
-                act(self)
+                act(group)
                 return
             except NOT_A_RESULT as error:
                 log.info("an act was spoilt", exc_info=True)
@@ -222,12 +238,12 @@ class Stage(Waiting):
 
     @property
     def missing(self) -> str:
-        """The names of those whose pods are gone, for a sentence."""
+        """The names of the participants that are gone with their pods, for a sentence."""
         return ", ".join(one.name for one in self.participants if one.state == "gone")
 
     def enough(self) -> bool:
         """Whether enough pods are left. Where they aren't, one may be on its way back: waits for it, once."""
-        least = self.cast.least
+        least = self.guests.least
         if len(self.present) >= least or not self.missing:
             return True
         if not self._given_up:
@@ -242,7 +258,7 @@ class Stage(Waiting):
             raise TooFewPods(message)
 
     def heal(self) -> None:
-        """Everybody whole again."""
+        """Undo every fault to a participant."""
         for participant in self.present:
             participant.heal()
 
@@ -261,7 +277,7 @@ class Stage(Waiting):
         return History.of([*wanted, *whole.faults])
 
     def close(self) -> None:
-        """End everybody, all at once: where ZooKeeper doesn't answer, each takes a few seconds."""
+        """End all sessions and participants at once: without ZooKeeper's answer each takes a few seconds."""
         pool = eventlet.GreenPool()
         while self._closing:
             pool.spawn_n(self._closing.pop())

@@ -1,4 +1,7 @@
-"""What the class sees: acts of a few lines, and at the end one verdict. Nothing else of ``app`` prints."""
+"""What the class sees: acts of a few lines, and at the end one verdict, with an exit status.
+
+Nothing else of ``app`` prints.
+"""
 
 import contextlib
 import json
@@ -14,19 +17,29 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from app.checker.history import History, Operation
 from app.checker.verdict import Verdict
+from app.demo.options import Options
 
 # A projector's terminal; an act stays under twenty lines of this.
 WIDTH = 80
 _STYLE = {"held": "bold green", "violated": "bold red", "in doubt": "bold yellow"}
 
 
+HELD, VIOLATED, USAGE, UNREACHABLE, IN_DOUBT, INTERRUPTED = 0, 1, 2, 3, 4, 130
+_STATUS = {"held": HELD, "violated": VIOLATED, "in doubt": IN_DOUBT}
+
+
+class Interrupted(Exception):
+    """Ctrl-C or SIGTERM."""
+
+
 class Story:
-    """Tells a run on a terminal, plainly into a pipe, or not at all (``--json``).
+    """A run as a text: on a terminal, plainly into a pipe, or not at all (``--json``).
 
     Args:
         out: where to; standard error if standard output carries the history.
-        silent: tell nothing; :meth:`report` still prints.
+        silent: print nothing; :meth:`report` still prints.
         color: use colour and tables.
         step: wait for Enter after each act, and print ``look`` first.
     """
@@ -109,7 +122,7 @@ class Story:
             hubs.trampoline(sys.stdin.fileno(), read=True)
         sys.stdin.readline()
         if not sys.stdin.isatty():
-            self._print("")  # nobody's Enter has ended the line on screen
+            self._print("")  # no user's Enter has ended the line on screen
 
     def note(self, line: str) -> None:
         """The line about the notes' listing, before the verdict."""
@@ -139,3 +152,50 @@ def _drawn(header: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
     for row in rows:
         drawn.add_row(*(Text(cell) for cell in row))
     return drawn
+
+
+# --- the end of a run ---
+
+
+def conclude(
+    story: Story,
+    options: Options,
+    demo: tuple[str, str],
+    verdicts: tuple[Verdict, Verdict | None],
+    judged: History,
+    participants: Sequence[str],
+    **more: object,
+) -> int:
+    """Print the verdict, as the last line or as one JSON object; returns the exit status.
+
+    Args:
+        demo: its name, and what it guarantees.
+        verdicts: on the protocol that the run is about, and on the notes' if there were two.
+        more: further fields of the JSON object.
+    """
+    verdict, notes = verdicts
+    if options.json:
+        plain = {
+            "demo": demo[0],
+            "protocol": options.protocol,
+            "verdict": verdict.outcome,
+            "guarantee": demo[1],
+            "operations": len(judged.operations),
+            "faults": len(judged.faults),
+            "witness": verdict.sentence if not verdict.witness else [_plain(op) for op in verdict.witness],
+            "seed": options.seed,
+            "participants": list(participants),
+            "notes_verdict": notes.outcome if notes else None,
+        }
+        story.report(plain | more)
+    else:
+        if notes is not None:
+            caught = f"violated: {notes.sentence}" if notes.outcome == "violated" else "not caught this time"
+            story.note(f"NOTES {caught}")
+        story.verdict(f"VERDICT {verdict.outcome}: {verdict.sentence}", verdict.outcome)
+    return _STATUS[verdict.outcome]
+
+
+def _plain(operation: Operation) -> dict[str, object]:
+    plain: dict[str, object] = json.loads(operation.to_json())
+    return plain

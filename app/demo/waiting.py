@@ -1,6 +1,8 @@
-"""How the acts wait for each other, and for what nobody tells of."""
+"""How the acts wait, and how they measure time."""
 
+import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
 
 import eventlet
 from eventlet import event
@@ -9,8 +11,22 @@ from app.concurrency import run_all
 from app.errors import InDoubt
 from app.zookeeper import client as zk
 
-# What nobody tells of (a link's state, a session's) is looked at this often, in seconds.
+# The state of a link or a session comes with no notification: we look at it this often, in seconds.
 _GLANCE_S = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Stopwatch:
+    """Runs from the moment when it is made; what it says is for the screen."""
+
+    began: float = field(default_factory=time.monotonic)
+
+    def seconds(self) -> str:
+        return f"{time.monotonic() - self.began:.1f} s"
+
+    def ms(self, until: float | None = None) -> str:
+        """Milliseconds until now, or until that moment of the monotonic clock."""
+        return f"{((time.monotonic() if until is None else until) - self.began) * 1000:.1f} ms"
 
 
 class Waiting:
@@ -20,12 +36,12 @@ class Waiting:
         self._happened = event.Event()
 
     def tell(self, *_: object) -> None:
-        """Something has happened that somebody may be waiting for."""
+        """Something has happened: every condition that is waited for is looked at again."""
         happened, self._happened = self._happened, event.Event()
         happened.send()
 
     def until(self, condition: Callable[[], bool], timeout_s: float = 10.0) -> bool:
-        """Wait until ``condition`` holds, looking again whenever somebody tells; says whether it does."""
+        """Wait until ``condition`` holds, looking again after each :meth:`tell`; says whether it does."""
         deadline = zk.Deadline(timeout_s)
         while not (met := condition()) and not deadline.passed:
             self._happened.wait(timeout=min(deadline.left_s, _GLANCE_S))
@@ -34,7 +50,7 @@ class Waiting:
     def require(self, condition: Callable[[], bool], what: str, timeout_s: float = 10.0) -> None:
         """Wait until ``condition`` holds. Raises InDoubt if it doesn't come to."""
         if not self.until(condition, timeout_s):
-            message = f"waited {timeout_s:g} s in vain until {what}"
+            message = f"gave up after {timeout_s:g} s waiting until {what}"
             raise InDoubt(message)
 
     def run_all(self, *actions: Callable[[], object]) -> list[object]:
@@ -42,5 +58,10 @@ class Waiting:
         return run_all(*actions)
 
     def rest(self, seconds: float) -> None:
-        """Let time pass, for everybody."""
+        """Let time pass; every green thread goes on meanwhile."""
         eventlet.sleep(seconds)
+
+    @staticmethod
+    def timed() -> Stopwatch:
+        """A stopwatch that runs from now."""
+        return Stopwatch()

@@ -7,14 +7,11 @@ it must not say that it has. The payload is taken out of ZooKeeper too, for only
 disk is back, and both are read.
 """
 
-import uuid
-
 from app.checker.durability import durable
 from app.demo.pair import Pair
 from app.demo.participants import disk_folder
 from app.demo.stage import Stage
 from app.errors import Refused
-from app.zookeeper import paths
 from docs.exercises.scene import play
 
 # So long the disk stays out after the answer: whatever the backup still tries with it has failed by then.
@@ -26,17 +23,15 @@ class Two(Pair):
 
     def __init__(self, stage: Stage) -> None:
         super().__init__(stage)
-        self.stage = stage
         self.bring()
 
-    def request(self) -> str:
+    def asked(self) -> str:
         """One user's, to the primary; returns its id."""
         self.ready()
-        primary, job_id, payload = self.primary(), str(uuid.uuid4()), self.stage.unique("order")
-        assert primary is not None
+        job_id, payload = self.request()
         answer = "stored"
         try:
-            self.submit("user", primary, job_id, payload)
+            self.submit("user", job_id, payload)
         except Refused as refused:
             answer = str(refused).replace(job_id, job_id[:8])
         self.stage.story.say(f"the user is told of {payload}: {answer}")
@@ -46,13 +41,13 @@ class Two(Pair):
 def a_disk_is_taken_out(two: Two) -> None:
     two.stage.story.act("the backup's disk is taken out for a moment")
     for _ in range(3):
-        two.request()
+        two.asked()
     _, backup = two.ready()
     disk = disk_folder(two.stage.folder, backup.name)
     outside = disk.rename(disk.with_name(f"{backup.name}-outside"))
     disk.touch()  # a file where the folder was: nothing can be written there, not even by root
     two.stage.story.say(f"{backup.name} has no disk")
-    two.stage.wipe(paths.job(two.request()))
+    two.wipe(two.asked())
     two.stage.rest(SETTLED_S)
     disk.unlink()
     outside.rename(disk)

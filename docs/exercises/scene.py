@@ -8,7 +8,7 @@ The options are those of the demos (``--step``, ``--history FILE``, ``--timeline
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn, Protocol, TypeVar
 
 from app.checker.history import History
 from app.checker.linearizability import check_registers
@@ -22,7 +22,14 @@ from app.demo.servers import Servers, ServerStatus
 from app.demo.stage import Stage
 from app.errors import BadSettingError, InDoubt
 
-Cast = TypeVar("Cast")
+
+class OnStage(Protocol):
+    """The participants of a scene."""
+
+    stage: Stage
+
+
+Group = TypeVar("Group", bound=OnStage)
 
 # Enough for a store on a busy machine, short enough to wait for one that never comes.
 PATIENCE_S = 3.0
@@ -30,23 +37,22 @@ PATIENCE_S = 3.0
 
 def play(
     name: str,
-    opening: Callable[[Stage], Cast],
-    act: Callable[[Cast], None],
+    opening: Callable[[Stage], Group],
+    act: Callable[[Group], None],
     judge: Callable[[History], Verdict] = check_registers,
 ) -> NoReturn:
-    """Bring the cast on stage, perform one act as a demo does, say the verdict, and end the process."""
-    cast: list[Cast] = []
+    """Bring the participants on stage, perform one act, say the verdict, and end the process."""
 
-    def perform(stage: Stage, protocol: str) -> None:
+    def perform(group: Group, protocol: str) -> None:
         if protocol == "full":  # the notes' listing has no part here
-            stage.perform(lambda stage: act(cast[0]))
+            group.stage.perform(act, group)
 
     scene = Demo(
         name=name,
         program=f"docs.exercises.{name}",
         claim=f"The scene of the exercise {name}: see docs/break-it-yourself.md.",
         guarantee="the protocol's invariant",
-        opening=lambda stage: cast.append(opening(stage)),
+        opening=opening,
         play=perform,
         judge=judge,
     )

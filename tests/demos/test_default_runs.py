@@ -150,7 +150,7 @@ def of_protocol(history: History, protocol: str) -> History:
 
 def judge_of(demo: str) -> Callable[[History], Verdict]:
     module: Any = importlib.import_module(SCRIPTS[demo].removesuffix(".py"))
-    judge: Callable[[History], Verdict] = module.judge
+    judge: Callable[[History], Verdict] = module.DEMO.judge
     return judge
 
 

@@ -29,7 +29,7 @@ def test_a_condition_that_was_met_once_counts_even_if_it_is_over_at_the_next_loo
 
 
 def test_waiting_in_vain_ends_in_doubt_and_says_for_what(stage: Stage) -> None:
-    with pytest.raises(InDoubt, match="in vain until the moon is up"):
+    with pytest.raises(InDoubt, match="waiting until the moon is up"):
         stage.require(lambda: False, "the moon is up", 0.1)
 
 

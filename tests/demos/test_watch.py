@@ -54,13 +54,13 @@ def test_after_the_given_time_all_is_checked_and_nothing_is_left(pods: Pods, tmp
     assert (played.stderr, played.left, roots(pods.hosts) - before) == ("", [], set())
 
 
-def test_ctrl_c_is_enough_and_is_no_interruption(pods: Pods) -> None:
+def test_ctrl_c_ends_the_load_and_is_no_interruption(pods: Pods) -> None:
     with Playing(*WATCH, zookeeper=pods.zookeeper) as playing:
         playing.wait_for("delete some pods")
         time.sleep(4)
         playing.send(signal.SIGINT)
         played = playing.finish()
-    assert "enough: the last operations end" in played.stdout, str(played)
+    assert "stopping: finishing open operations" in played.stdout, str(played)
     assert played.status == 0, str(played)
 
 

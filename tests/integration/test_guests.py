@@ -21,7 +21,7 @@ from app.cluster.messages import Part, Request
 from app.consistency.engine.disk import sha256
 from app.consistency.eventual import INITIAL, publish
 from app.demo.pod_client import PodClient
-from app.demo.pod_selection import Cast
+from app.demo.pod_selection import GuestPods
 from app.demo.pods import Pod
 from app.demo.run import Run
 from app.errors import BadSettingError, InDoubt, Malformed, NoBackup, Refused
@@ -60,7 +60,7 @@ class Inn:
         client = zk.connect(self.hosts, chroot=run.chroot, session_timeout_s=10)
         if prepared:
             prepare(client, zk.Deadline(10))
-        cast = Cast(client, (self.name,))
+        cast = GuestPods(client, (self.name,))
         try:
             yield Running(self, run, own, client, cast)
         finally:
@@ -79,7 +79,7 @@ class Running:
     run: Run
     own: Any
     client: Any
-    cast: Cast
+    cast: GuestPods
 
     @property
     def pod_client(self) -> PodClient:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from app.demo.folders import sweep_folders
+from app.demo.run import sweep_folders
 
 
 @pytest.fixture

@@ -6,10 +6,9 @@ from typing import Any
 import eventlet
 import pytest
 
-import demo_easy_eventual as easy
-import demo_hard_quorum as hard
 from app import errors
 from app.checker.history import Fault, History, Operation, Recorder
+from app.checker.judges import judge_copies, most_down
 from app.cluster.messages import Entry, Part, PrimaryStatus, Reply, Report, Request
 from app.demo.nemesis import nemesis
 from app.demo.participants import Participant
@@ -78,14 +77,14 @@ def test_copies_of_pods_that_are_gone_at_the_end_need_not_converge_and_those_tha
              (("worker-1", 2, 20), ("worker-1", 2, 21), ("worker-2", 1, 5))]  # fmt: skip
     first = Operation("setup", "write", "k", 1, 1, 2, "ok", (1, ""))
     gone = History.of([first, write, *reads, Fault("gone", "worker-2", 6)])
-    assert easy.judge(gone).outcome == "held"
+    assert judge_copies(gone).outcome == "held"
     back = History.of([first, write, *reads, Fault("gone", "worker-2", 6), Fault("back", "worker-2", 7)])
-    assert easy.judge(back).outcome == "violated"
+    assert judge_copies(back).outcome == "violated"
 
 
 def test_hosts_that_are_gone_count_as_down() -> None:
     faults = [Fault("crash", "a", 1), Fault("gone", "b", 2), Fault("restart", "a", 3), Fault("back", "b", 4)]
-    assert hard.most_down(History.of(faults)) == 2
+    assert most_down(History.of(faults)) == 2
 
 
 class Stone:
@@ -111,7 +110,7 @@ def test_the_nemesis_leaves_the_dead_alone_and_counts_them() -> None:
     assert {fault.value for fault in recorder.history().faults if fault.op != "gone"} == {"b", "c"}
 
 
-def test_who_cannot_be_healed_does_not_hide_what_ended_the_load() -> None:
+def test_a_participant_that_cannot_be_healed_does_not_hide_what_ended_the_load() -> None:
     """Else a run whose ZooKeeper is lost would wait for it once more, and Ctrl-C would not be heard."""
 
     class Broken(Stone):
