@@ -102,7 +102,7 @@ class ConfigReplica:
         node: Callable[[Copy], bytes] = lambda copy: b'{"config_version":%d}' % copy.mzxid,
     ) -> None:
         self._client, self._name, self._on_apply = client, name, on_apply
-        self._running = False
+        self._running = True  # until stop(); the notes' own DataWatch calls hear() of one that never starts
         self._watching: Any = None
         self._refreshing = Reconciler(client, f"{name}: refresh", self.refresh, recheck_s=refresh_s)
         self._announcement = Announcement(client, paths.node(name), lambda: node(self.copy))
@@ -114,7 +114,6 @@ class ConfigReplica:
 
     def start(self) -> None:
         """Begin; returns with the first copy, or without one where ZooKeeper is slow to answer."""
-        self._running = True
         self._watching = eventlet.spawn(self._watch)
         with eventlet.Timeout(2 * zk.STEP_S, False):  # a sync, and a read
             self._watching.wait()
