@@ -23,8 +23,7 @@ from app.errors import BadSettingError
 from app.settings import Settings, WorkerSettings
 from app.web.events import Events
 from app.web.logs import TAIL
-from app.web.server import serve
-from app.web.site import site
+from app.web.site import serve, site
 from app.worker import Worker
 
 log = logging.getLogger(__name__)
@@ -50,7 +49,7 @@ def main() -> int:
         print(f"worker: {error}", file=sys.stderr)  # noqa: T201 (before there is a log)
         return USAGE
     events = Events()
-    worker = Worker(settings, local, on_event=events.tell)
+    worker = Worker(settings, local, on_cluster=events.cluster, on_job=events.job, on_step=events.step)
     try:
         listener = eventlet.listen((local.bind, local.port))
     except OSError as error:

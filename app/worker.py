@@ -8,7 +8,8 @@ over first.
 
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import eventlet
@@ -24,6 +25,7 @@ from app.cluster.slots import Slot
 from app.consistency.eventual import INITIAL, ConfigReplica, Copy, publish
 from app.errors import LessonError
 from app.mapreduce.master import Master
+from app.mapreduce.runner import Progress
 from app.mapreduce.sweeper import Sweeper
 from app.mapreduce.task_worker import TaskWorkers
 from app.mapreduce.uploads import UploadDisk
@@ -50,19 +52,19 @@ class Worker:
 
     Args:
         settings, worker_settings: from the environment.
-        on_event: called with (kind, what) for whoever follows this worker's events; must return quickly.
-            ("cluster", None): somebody has come, gone, or taken a role; ("job", its Progress);
-            ("step", (what, job's id)): of a transaction.
-
-    Attributes:
-        uploads: how many uploads are being received now.
+        on_cluster: called when a worker has come, gone, or taken a role.
+        on_job: called with a job that has made progress.
+        on_step: called with a step of a transaction and its job's id. All three must return quickly.
     """
 
     def __init__(
         self,
         settings: Settings,
         worker_settings: WorkerSettings,
-        on_event: Callable[[str, Any], None] = lambda kind, what: None,
+        *,
+        on_cluster: Callable[[], None],
+        on_job: Callable[[Progress], None],
+        on_step: Callable[[str, str], None],
     ) -> None:
         self.settings = settings
         self.local = worker_settings
@@ -70,10 +72,10 @@ class Worker:
         self.shared = Volume(worker_settings.shared_dir)
         self.disk = UploadDisk(worker_settings.backup_dir, self.shared)
         self.label = RoleLabel(self.name, worker_settings.namespace)
-        self.on_event = on_event
+        self.on_cluster, self.on_job, self.on_step = on_cluster, on_job, on_step
         self.stopping = False
         self._ending = event.Event()
-        self.uploads = 0
+        self._uploads = 0  # being received now
         self.life: WorkerSession | None = None
 
     def stop(self) -> None:
@@ -108,8 +110,17 @@ class Worker:
         while not self.stopping and life.silence.seconds < GIVE_UP_S:
             self._ending.wait(timeout=_TICK_S)
         last_orders = zk.Deadline(_LAST_ORDERS_S)
-        while self.stopping and self.uploads and not last_orders.passed:
+        while self.stopping and self._uploads and not last_orders.passed:
             eventlet.sleep(_LAST_ORDERS_S / 20)
+
+    @contextmanager
+    def receiving(self) -> Iterator[None]:
+        """An upload is being received: an orderly end waits a moment for it."""
+        self._uploads += 1
+        try:
+            yield
+        finally:
+            self._uploads -= 1
 
     @property
     def master(self) -> Master | None:
@@ -239,7 +250,7 @@ class WorkerSession:
             log.info("%s leads in epoch %d", self._worker.name, primary.epoch.number)
         self._worker.label.set(leads=self.member.primary is not None)
         self.config.announce()
-        self._worker.on_event("cluster", None)
+        self._worker.on_cluster()
 
     def _new_master(self, primary: Any) -> Master:
         worker = self._worker
@@ -251,7 +262,7 @@ class WorkerSession:
             self.nodes,
             min_nodes=worker.local.min_nodes,
             chunk_size=self._chunk_size,
-            on_event=lambda progress: worker.on_event("job", progress),
+            on_event=worker.on_job,
         )
 
     def _chunk_size(self) -> int:
@@ -263,14 +274,14 @@ class WorkerSession:
     def _stepped(self, step: str, job_id: str) -> None:
         """A step of a transaction, here as primary or as backup."""
         log.info("%s: %s", job_id, step)
-        self._worker.on_event("step", (step, job_id))
+        self._worker.on_step(step, job_id)
 
     def _someone_changed(self) -> None:
         gone, self._live = self._live - self.nodes.live, self.nodes.live
         if gone and self.master is not None:
             log.info("gone: %s", ", ".join(sorted(gone)))
             self.master.someone_left()
-        self._worker.on_event("cluster", None)
+        self._worker.on_cluster()
 
     def _doing_changed(self) -> None:
         eventlet.spawn_after(_DOING_AFTER_S, self._tell_doing, self.crew.doing)

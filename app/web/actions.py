@@ -9,8 +9,8 @@ from app.consistency.engine.versions import UNWRITTEN, Version, Versioned
 from app.consistency.eventual import publish
 from app.consistency.quorum import N, Quorum, R, Register, W
 from app.errors import InDoubt, Malformed, Refused
+from app.web.answers import BadRequest
 from app.web.objects import REGISTER, described
-from app.web.origin import BadRequest
 
 _TIMEOUT_S = 3.0
 _MOST_LETTERS = 200

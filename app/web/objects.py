@@ -33,7 +33,7 @@ class Objects:
     def __init__(self, client: Any, tell: Callable[[], None]) -> None:
         self._client = client
         self._tell = tell
-        self._eye = PacedWatcher(client, "the page's objects", self._look, _PAUSE_S)
+        self._watcher = PacedWatcher(client, "the page's objects", self._look, _PAUSE_S)
         self._hosts: dict[int, str] = {}
         self._known: set[str] = set()
         self._followed: dict[
@@ -41,7 +41,7 @@ class Objects:
         ] = {}  # id -> (last write, replicas)
         self._touched: dict[str, float] = {}  # id -> when it was last written or asked for
         self.view: dict[str, Any] | None = None
-        self.start, self.stop = self._eye.start, self._eye.stop
+        self.start, self.stop = self._watcher.start, self._watcher.stop
 
     def touch(self, name: str) -> None:
         """Somebody has asked for this one."""
@@ -63,13 +63,13 @@ class Objects:
         self._show()
 
     def _look_at_hosts(self, deadline: zk.Deadline) -> None:
-        zk.wait(self._client.get_children_async(paths.HOSTS, watch=self._eye.changed), deadline)
+        zk.wait(self._client.get_children_async(paths.HOSTS, watch=self._watcher.changed), deadline)
         found = zk.get_all(self._client, [paths.host(i) for i in range(1, N + 1)], deadline)
         self._hosts = {i: data[0].decode(errors="replace")[:100] for i, data in enumerate(found, 1) if data}
 
     def _look_at_names(self, deadline: zk.Deadline) -> set[str]:
         """Which objects there are; returns those that are new to us and followed from now on."""
-        asked = self._client.get_children_async(paths.OBJECTS, watch=self._eye.changed)
+        asked = self._client.get_children_async(paths.OBJECTS, watch=self._watcher.changed)
         names = set(paths.usable(zk.wait(asked, deadline)))
         fresh = names - self._known
         self._known = names
@@ -83,7 +83,7 @@ class Objects:
 
     def _look_at_replicas(self, name: str, deadline: zk.Deadline) -> None:
         wanted = [paths.replica(name, i) for i in range(1, N + 1)]
-        found = zk.get_all(self._client, wanted, deadline, self._eye.changed)
+        found = zk.get_all(self._client, wanted, deadline, self._watcher.changed)
         written = max((stat.mzxid for _, stat in filter(None, found)), default=0)
         if not written:
             return  # gone since it was listed: what we have seen of it stays

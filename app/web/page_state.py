@@ -5,18 +5,18 @@ from typing import Any
 from app import jobs
 from app.mapreduce.master import Master
 from app.mapreduce.runner import Progress
+from app.web.answers import job_view
 from app.web.feeds import Feeds
 from app.web.objects import Objects
 from app.web.pods import Pods
 from app.web.previews import Previews
 from app.web.stream import LOGS, PAGE, Stream
-from app.web.task_grid import Cells
+from app.web.task_grid import TaskGrid
 from app.web.trail import Trail
-from app.web.views import job_view
 from app.worker import Worker, WorkerSession
 
 
-class Scene:
+class PageState:
     """The parts of the page.
 
     Args:
@@ -27,8 +27,8 @@ class Scene:
         self._name = worker.name
         self.master = master
         self._stream = stream
-        self._cells = Cells(stream, life.client)
-        self._trail = Trail(stream, lambda: master.primary.epoch, life.client)
+        self._grid = TaskGrid(stream, life.client)
+        self.trail = Trail(stream, lambda: master.primary.epoch, life.client)
         self._pods = Pods(life.client, self._pods_changed)
         self._objects = Objects(life.client, self._objects_changed)
         self._feeds = Feeds(stream, lambda: self._pods.urls)
@@ -55,28 +55,24 @@ class Scene:
 
     def job(self, progress: Progress) -> None:
         """A job has made progress."""
-        self._cells.take(progress)
+        self._grid.take(progress)
         if self._stream.there(PAGE):
             self.previews.hold(progress)
-
-    def step(self, step: str, job_id: str) -> None:
-        """A transaction has made a step."""
-        self._trail.take(step, job_id)
 
     def snapshot(self) -> dict[str, Any]:
         """All of it, as of now; what has not been looked at yet is None, and follows in a moment."""
         listed = self.master.jobs()
         for progress in listed:
-            self._cells.take(progress)
+            self._grid.take(progress)
         return {
             "pod": self._name,
             "epoch": self.master.primary.epoch.number,
             "kinds": jobs.names(),
             "jobs": [job_view(progress) for progress in listed],
-            "tasks": self._cells.view(),
+            "tasks": self._grid.view(),
             "pods": self._pods.view,
             "object": self._objects.view,
-            "trail": self._trail.view(),
+            "trail": self.trail.view(),
         }
 
     def _pods_changed(self) -> None:

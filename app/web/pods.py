@@ -32,22 +32,22 @@ class Pods:
     def __init__(self, client: Any, tell: Callable[[], None]) -> None:
         self._client = client
         self._tell = tell
-        self._eye = PacedWatcher(client, "the page's pods", self._look, _PAUSE_S)
+        self._watcher = PacedWatcher(client, "the page's pods", self._look, _PAUSE_S)
         self._version: int | None = None  # of the configuration
         self._seen: dict[str, int] = {}  # pod -> the version that it had when we last looked
         self._lag_ms: dict[str, int] = {}  # pod -> of this version, if we saw it converge
         self.urls: dict[str, str] = {}
         self.view: dict[str, Any] | None = None
-        self.stop = self._eye.stop
+        self.stop = self._watcher.stop
 
     def start(self) -> None:
         # Of what happened while nobody looked no lag can be told; and who was there then may have gone.
         self._seen, self.view = {}, None
-        self._eye.start()
+        self._watcher.start()
 
     def _look(self, changed: set[str]) -> None:
         del changed  # five pods are read at once: it isn't worth knowing which
-        watch, deadline = self._eye.changed, zk.Deadline(zk.STEP_S)
+        watch, deadline = self._watcher.changed, zk.Deadline(zk.STEP_S)
         asked = self._client.get_children_async(paths.NODES, watch=watch)
         names = sorted(zk.wait(asked, deadline))[:_MOST_PODS]
         wanted = [paths.CONFIG, paths.EPOCH, *(f"{paths.NODES}/{name}" for name in names)]

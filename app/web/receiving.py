@@ -7,7 +7,7 @@ from multipart import MultipartError, MultipartSegment, ParserLimitReached, Push
 from werkzeug.http import parse_options_header
 
 from app.mapreduce.uploads import Spool, UploadDisk
-from app.web.origin import BadRequest
+from app.web.answers import BadRequest
 
 # Read from the socket at once: larger blocks are fresh memory every time, which is slow.
 _BLOCK_BYTES = 1 << 16

@@ -1,12 +1,13 @@
-"""The routes. A worker that isn't the master says who is."""
+"""The routes, and their server. A worker that isn't the master says who is."""
 
+import logging
 import re
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from eventlet import tpool
+from eventlet import tpool, wsgi
 from flask import Flask, Response, jsonify, request
 from werkzeug.exceptions import HTTPException
 
@@ -15,21 +16,25 @@ from app.consistency.engine.transactions import job_id_for
 from app.errors import NotMaster
 from app.mapreduce.master import Master
 from app.web import actions
-from app.web.answers import Answer, answering, error
+from app.web.answers import Answer, answering, body_of, careful, download_path, error, job_view
 from app.web.events import Events, wants
 from app.web.logs import TAIL
 from app.web.objects import REGISTER
-from app.web.origin import body_of, careful
 from app.web.receiving import BadUpload, Received, receive
-from app.web.views import download_path, job_view
 from app.worker import Worker
 from app.zookeeper import client as zk
+
+log = logging.getLogger(__name__)
 
 _DOWNLOAD = re.compile(r"(?P<id>[0-9a-f-]{36})_final\.[a-z0-9]{1,5}")
 _PREVIEW = re.compile(r"(?P<id>[0-9a-f-]{36})_(?P<which>before|after)\.png")
 _JOB_ID = re.compile(r"[0-9a-f-]{36}")
 _BLOCK_BYTES = 1 << 20
 _STATIC = Path(__file__).parent / "static"
+# Connections at once: a class with a page each, and its uploads.
+_MOST_CONNECTIONS = 256
+# A connection that is silent this long is closed.
+_SILENCE_S = 60.0
 
 
 def site(worker: Worker, events: Events) -> Flask:
@@ -60,6 +65,26 @@ def site(worker: Worker, events: Events) -> Flask:
     return app
 
 
+def serve(listener: Any, application: Flask) -> None:
+    """Serve until the process ends. A slow or silent client costs a green thread and nothing else."""
+    wsgi.server(
+        listener,
+        application,
+        log=_Quiet(),
+        log_output=False,
+        max_size=_MOST_CONNECTIONS,
+        socket_timeout=_SILENCE_S,
+        debug=False,  # a traceback is for the log, never for a user
+    )
+
+
+class _Quiet:
+    """What eventlet.wsgi writes about broken connections: for the log, not for the screen."""
+
+    def write(self, text: str) -> None:
+        log.debug("%s", text.rstrip())
+
+
 def _no_such_route(why: HTTPException) -> Answer:
     return error(why.code or 404, f"{request.method} {request.path} is nothing here")
 
@@ -78,7 +103,7 @@ class _Routes:
             leader = life.leader() if life else None
         except zk.NO_REPLY:
             leader = None
-        who = f"the master is {leader[0]}, at {leader[1]}" if leader else "at the moment nobody leads"
+        who = f"the master is {leader[0]}, at {leader[1]}" if leader else "no worker leads at the moment"
         raise NotMaster(f"{self._worker.name} is a worker: {who}")
 
     def page(self) -> Any:
@@ -95,15 +120,12 @@ class _Routes:
 
     def upload(self) -> Answer:
         self._master().admit()
-        self._worker.uploads += 1
-        try:
+        with self._worker.receiving():
             received = receive(request.environ, self._worker.disk, self._worker.local.max_upload_bytes)
             try:
                 return self._submit(self._master(), received)  # another may lead by now
             finally:
                 tpool.execute(received.spool.close)
-        finally:
-            self._worker.uploads -= 1
 
     def _submit(self, master: Master, received: Received) -> Answer:
         kind = received.fields.get("job", jobs.DEFAULT)
@@ -164,14 +186,14 @@ class _Routes:
         progress = master.find(fits["id"]) if fits else None
         if fits is None or progress is None:
             return error(404, "there is no such job")
-        made = self._events.scene(self._worker, master).previews.get(progress, fits["which"])
+        made = self._events.page_state(self._worker, master).previews.get(progress, fits["which"])
         if made is None:
             return error(410, "there is no picture of that, or it is no longer kept")
         return Response(made, mimetype="image/png", headers={"Cache-Control": "private, max-age=3600"})
 
     def config(self) -> Answer:
         self._master()
-        return jsonify(actions.configure(self._client(), body_of(request))), 200
+        return jsonify(actions.configure(self._client(), body_of())), 200
 
     def quorum_write(self) -> Answer:
         return self._quorum("write")
@@ -180,9 +202,9 @@ class _Routes:
         return self._quorum("read")
 
     def _quorum(self, op: str) -> Answer:
-        scene = self._events.scene(self._worker, self._master())
-        told, status = actions.quorum(self._client(), op, body_of(request))
-        scene.touch(REGISTER)  # a read writes nothing, and is to be seen nevertheless
+        state = self._events.page_state(self._worker, self._master())
+        told, status = actions.quorum(self._client(), op, body_of())
+        state.touch(REGISTER)  # a read writes nothing, and is to be seen nevertheless
         return jsonify(told), status
 
     def _client(self) -> Any:

@@ -55,7 +55,7 @@ class _Job:
     looking: Any = None
 
 
-class Cells:
+class TaskGrid:
     """The tasks of the last jobs.
 
     Args:
