@@ -26,7 +26,7 @@ LOG_LINES = 2000
 
 
 class Control:
-    """Carries out requests. Orders wait for one another, questions for nobody."""
+    """Carries out requests. Orders wait for one another, questions don't wait."""
 
     def __init__(self, ensemble: Ensemble) -> None:
         self._ensemble = ensemble
@@ -82,7 +82,7 @@ class _Handler(socketserver.StreamRequestHandler):
             while line := self.rfile.readline(LONGEST_REQUEST):
                 self.wfile.write(json.dumps(self.control.reply(line)).encode() + b"\n")
         except OSError:
-            return  # it went away, or fell silent: there is nobody to tell
+            return  # the client went away, or fell silent
 
 
 class _Listener(socketserver.ThreadingUnixStreamServer):

@@ -51,7 +51,7 @@ def deploy(arguments: argparse.Namespace, interrupts: Interrupts) -> int:
     words = ["get", "deployment/zk-app", "--ignore-not-found", "-o", "name"]
     again = bool(_checked(words, run([*kubectl(profile), *words], interrupts)).output.strip())
     _do(profile, ["apply", "-f", "-"], interrupts, given=manifests)
-    if again:  # the same words in the manifest, another image behind them: nobody would notice
+    if again:  # the same words in the manifest, another image behind them: kubectl would change nothing
         _do(profile, ["rollout", "restart", "deployment/zk-app"], interrupts)
     _rollout(profile, "statefulset/zookeeper", "app=zookeeper", interrupts)
     _rollout(profile, "deployment/zk-app", "app=zk-app", interrupts)
@@ -74,7 +74,7 @@ def undeploy(arguments: argparse.Namespace, interrupts: Interrupts) -> int:
 
 
 def _manifests(folder: Path, interrupts: Interrupts) -> str:
-    # The files of an overlay lie above its folder, which kustomize allows only when told so.
+    # The files of an overlay lie above its folder, which kustomize allows only with this option.
     words = ["kustomize", "--load-restrictor", "LoadRestrictionsNone", str(folder)]
     return _checked(words, run(["kubectl", *words], interrupts)).output
 

@@ -131,7 +131,7 @@ def _server(
     peers: Network,
     clients: Network,
 ) -> DockerServer:
-    """Create and start one server, on another port if somebody was quicker."""
+    """Create and start one server, on another port if that one was taken meanwhile."""
     peers.reload()
     subnet = ipaddress.ip_network(peers.attrs["IPAM"]["Config"][0]["Subnet"])
     # Fixed addresses, not names: Java remembers what a name meant, also after the network has changed.

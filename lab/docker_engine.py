@@ -60,7 +60,7 @@ def connect() -> docker.DockerClient:
 
 
 def _knock(url: str) -> None:
-    """Raises OSError where nobody listens: the SDK would leave its socket to the garbage collector."""
+    """Raises OSError where nothing listens: the SDK would leave its socket to the garbage collector."""
     if url.startswith("unix:"):
         with socket.socket(socket.AF_UNIX) as door:
             door.settimeout(ANSWER_S)
@@ -133,7 +133,7 @@ def freeze(container: Container) -> None:
 
 
 def remove(engine: docker.DockerClient, label: str) -> None:
-    """Remove what carries the label: also what a half-failed start has never told us of."""
+    """Remove what carries the label: also what a half-failed start has left unreported."""
     with engine_errors("removing containers"):
         for container in engine.containers.list(all=True, filters={"label": label}):
             with suppress(NotFound):
@@ -163,7 +163,7 @@ def _alive(pid: int) -> bool:
     except ProcessLookupError:
         return False
     except PermissionError:
-        pass  # somebody else's, but alive
+        pass  # another user's, but alive
     return True
 
 

@@ -1,4 +1,4 @@
-"""What an ensemble is, wherever its servers run: `Server`, `Ensemble`, and the question that both hang on."""
+"""What an ensemble is, wherever its servers run: `Server`, `Ensemble`, and the question to a server."""
 
 import random
 import socket
@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-Sleep = Callable[[float], None]  # time.sleep, or one that raises when the user has had enough
+Sleep = Callable[[float], None]  # time.sleep, or one that raises after a signal
 Say = Callable[[str], None]
 
 # Short ticks, so that sessions of two seconds are allowed (the least is two ticks) ...
@@ -45,7 +45,7 @@ class UnavailableError(EnsembleError):
 class Answer:
     """What a server said to the four-letter word `srvr`."""
 
-    mode: str | None  # leader, follower, standalone; None: no answer, or it serves nobody
+    mode: str | None  # leader, follower, standalone; None: no reply, or it serves no client
     epoch: int  # of its last transaction: the newest leader has the greatest
     said: str  # for people
     received: int = 0  # packets from clients, since it has started
@@ -160,12 +160,12 @@ class Ensemble:
         raise EnsembleError(f"there is no server {index}: they are numbered 1 to {len(self.servers)}")
 
     def leader(self) -> Server | None:
-        """Who leads now. A leader that was cut off believes in itself for a while: the newest epoch wins."""
+        """The leader now. One that was cut off believes in itself for a while: the newest epoch wins."""
         leading = [(answer.epoch, server) for server, answer in self._answers() if answer.mode == "leader"]
         return max(leading, key=lambda pair: pair[0])[1] if leading else None
 
     def wait_ready(self, deadline_s: float = 60.0, sleep: Sleep | None = None) -> None:
-        """Return when every server serves and exactly one leads; complain with who said what."""
+        """Return when every server serves and exactly one leads; complain with what each server said."""
         deadline = time.monotonic() + deadline_s
         while True:
             answers = self._answers()
@@ -189,7 +189,7 @@ class Ensemble:
 
     @contextmanager
     def orders(self) -> Iterator[None]:
-        """One order at a time, and none after the end: it might start a server that nobody removes."""
+        """One order at a time, and none after the end: it might start a server that stays behind."""
         with self._ordering:
             self._check_open()
             yield
@@ -210,7 +210,7 @@ class Ensemble:
 
 
 def _complaint(answers: list[tuple[Server, Answer]]) -> str:
-    """Who said what, and how the log of the worst one ends (without Java's stack frames)."""
+    """What each server said, and how the log of the worst one ends (without Java's stack frames)."""
     said = "; ".join(f"server {server.index} ({server.hosts}): {answer.said}" for server, answer in answers)
     silent = [server for server, answer in answers if answer.mode is None]
     worst = min(silent or [server for server, _ in answers], key=lambda server: not server.ended())

@@ -1,8 +1,8 @@
 """A directory and processes that are gone with their supervisor, even if that is killed with SIGKILL.
 
-A small process of its own reads what it has to guard from a pipe. Nobody else holds the other end, so when
-the supervisor is gone, in whichever way, the pipe ends and the guard cleans up. (Linux has
-PR_SET_PDEATHSIG for this, but it dies with the *thread* that started a child, and a Mac has nothing.)
+A small process of its own reads what it has to guard from a pipe. Only the supervisor holds the other end:
+when it is gone, in whichever way, the pipe ends and the guard cleans up. (Linux has PR_SET_PDEATHSIG for
+this, but it dies with the *thread* that started a child, and a Mac has nothing.)
 """
 
 import contextlib
@@ -25,8 +25,8 @@ class GuardedDirectory:
 
     def __enter__(self) -> Self:
         self.path = Path(tempfile.mkdtemp(prefix="k8s-zk-lab-"))
-        # A session of its own: the Ctrl-C that ends the supervisor must not end the guard. It is born deaf to
-        # signals, for one that comes between its birth and its session would kill it.
+        # A session of its own: the Ctrl-C that ends the supervisor must not end the guard. It starts with
+        # signals blocked: one that came before it has its session would kill it.
         heard = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
         try:
             self._guard = subprocess.Popen(
@@ -53,7 +53,7 @@ class GuardedDirectory:
 
     def _tell(self, line: str) -> None:
         if self._guard.stdin is not None:
-            with contextlib.suppress(BrokenPipeError):  # somebody killed the guard: go on without
+            with contextlib.suppress(BrokenPipeError):  # the guard was killed: go on without
                 self._guard.stdin.write(line + "\n")
                 self._guard.stdin.flush()
 

@@ -1,4 +1,4 @@
-"""The tools of a cluster: run with a deadline, ended when the user has had enough, and heard out.
+"""The tools of a cluster: run with a deadline, ended after a signal, and read to the end.
 
 What a tool says goes to standard error while it says it, and is kept: a failure's reason is in there.
 """
@@ -21,7 +21,7 @@ WHERE = {
     "kubectl": "https://kubernetes.io/docs/tasks/tools",
 }
 TICK_S = 0.05
-END_S = 5.0  # for a tool to end when told to
+END_S = 5.0  # for a tool to end after SIGTERM
 NAMESPACE = "default"  # the one that storage.yaml and rbac.yaml name
 ASK_S = 30.0  # for a question to the cluster
 
@@ -95,7 +95,7 @@ def run(
 
 
 def _give(stdin: IO[str], text: str) -> None:
-    with suppress(BrokenPipeError), stdin:  # it may want none of it
+    with suppress(BrokenPipeError), stdin:  # it may read none of it
         stdin.write(text)
 
 

@@ -1,4 +1,4 @@
-"""Who leads the workers, as /epoch says, told to the forwarder."""
+"""Which worker leads, as /epoch says, for the forwarder."""
 
 import logging
 import time
@@ -23,7 +23,7 @@ LONGEST_PAUSE_S = 1.0  # between two attempts to connect
 ANSWER_S = 2.0
 
 log = logging.getLogger(__name__)
-# That a server was paused or killed is the lesson, and no news: kazoo's warnings are for who asks for them.
+# A paused or killed server is the lesson, and no news: kazoo's warnings are shown on request.
 _kazoo_log = logging.getLogger(f"{__name__}.kazoo")
 _kazoo_log.addHandler(logging.NullHandler())
 
@@ -34,7 +34,7 @@ class Leadership:
     def __init__(self, zk_hosts: str, on_change: Callable[[str | None], None]) -> None:
         self.epoch: Epoch = NO_EPOCH
         self._zk_hosts = zk_hosts
-        self._on_change = on_change  # called with the name of who leads; from kazoo's threads, too
+        self._on_change = on_change  # called with the leader's name; from kazoo's threads, too
         self._buried: str | None = None
 
     def __enter__(self) -> Self:
@@ -72,15 +72,15 @@ class Leadership:
         if not self.connected:
             return f"no ZooKeeper answers on {self._zk_hosts}"
         if epoch.primary not in pods:
-            return f"{epoch.primary or 'nobody'} leads"
+            return f"{epoch.primary or 'no worker'} leads"
         if len(pods) > 1 and epoch.backup not in pods:
             return f"{epoch.primary} leads without a backup"
-        # An epoch outlives its owners: on servers that are somebody else's it may be of an earlier run.
+        # An epoch outlives its owners: on servers that aren't ours it may be of an earlier run.
         seats = {epoch.primary_seat, epoch.backup_seat} - {None}
         try:
             taken = set(self._client.get_children_async(paths.ELECTION).get(timeout=ANSWER_S))
         except (KazooException, self._client.handler.timeout_exception) as exc:
-            return f"ZooKeeper doesn't say who is alive ({type(exc).__name__})"
+            return f"ZooKeeper doesn't list the live workers ({type(exc).__name__})"
         return None if seats <= taken else f"{epoch.primary} no longer leads"
 
     def _new_client(self) -> Any:
@@ -92,7 +92,7 @@ class Leadership:
         return client
 
     def _seen(self, data: bytes | None, stat: ZnodeStat | None, event: object = None) -> None:
-        """Whatever happens, return: kazoo drops a watch whose function raises."""
+        """Always return: kazoo drops a watch when its function raises."""
         if data is None or stat is None:
             self.epoch = NO_EPOCH
         else:

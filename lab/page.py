@@ -21,8 +21,8 @@ from lab.proxy import Forwarder
 
 SELECTOR = "app=zk-app,role=master"  # as master-service has it
 PORT = 5000  # the one that master-service leads to
-LOOK_S = 2.0  # between two looks at who leads ...
-LOOK_SOON_S = 0.5  # ... and while nobody does
+LOOK_S = 2.0  # between two looks for the master ...
+LOOK_SOON_S = 0.5  # ... and while there is no master
 FIRST_MASTER_S = 30.0
 SILENCE_S = 60.0  # without an answer of the cluster
 TUNNEL_S = 10.0  # for a port-forward to say its port
@@ -45,7 +45,7 @@ def _ready(pod: dict[str, Any]) -> bool:
 
 
 def chosen(masters: Collection[str], before: Collection[str], current: str | None) -> str | None:
-    """Whom to lead to. A deposed master may keep its label for a while, so who has just got one wins."""
+    """The master to lead to. A deposed one may keep its label for a while, so the newest label wins."""
     new = sorted(set(masters) - set(before))
     if new:
         return new[0]
@@ -80,7 +80,7 @@ class Tunnel:
         end(self._process)
 
     def _wait_for_port(self, interrupts: Interrupts) -> int | None:
-        """None: it has ended before, or says nothing; the pod may have gone meanwhile."""
+        """None: it ended or printed no port; the pod may be gone."""
         deadline = time.monotonic() + TUNNEL_S
         while self.open and time.monotonic() < deadline:
             fits = next(filter(None, map(_FORWARDING.match, self._output.lines)), None)
@@ -91,7 +91,7 @@ class Tunnel:
 
 
 class Entrance:
-    """Keeps the forwarder pointed at who leads, and says who that is."""
+    """Keeps the forwarder pointed at the master, and prints which pod that is."""
 
     def __init__(self, context: str, forwarder: Forwarder, interrupts: Interrupts) -> None:
         self._context = context
@@ -161,7 +161,7 @@ def _parsed(said: Said) -> dict[str, Any]:
 
 
 def page(arguments: argparse.Namespace, interrupts: Interrupts) -> int:
-    """Forward to the master until told to end."""
+    """Forward to the master until a signal ends it."""
     _need_a_cluster(arguments.context, interrupts)
     with ExitStack() as stack:
         try:

@@ -17,7 +17,7 @@ from lab.proxy import Forwarder
 from lab.workers import Workers, WorkersError
 
 READY_S = 60.0  # five workers on two busy cores take six
-ZOOKEEPER_S = 10.0  # within which a ZooKeeper that nobody reaches is to be said
+ZOOKEEPER_S = 10.0  # within which an unreachable ZooKeeper is reported
 TICK_S = 0.1  # between two looks at the workers
 
 
@@ -28,7 +28,7 @@ class Place:
     Attributes:
         zk_hosts: for clients.
         control: the socket for orders to the servers, if we know one.
-        ensemble: None where the servers are somebody else's (``ZK_HOSTS``).
+        ensemble: None where the servers aren't ours (``ZK_HOSTS``).
     """
 
     zk_hosts: str
@@ -72,7 +72,7 @@ class Cluster:
             self._leader = leader
 
     def _look(self) -> list[str]:
-        """Notice whose process has ended; how it was with those that stay down."""
+        """Notice the processes that have ended; returns how, for those that stay down."""
         self.leadership.tend()
         ends = self.workers.tend()
         for end in ends:
@@ -89,7 +89,7 @@ class Cluster:
 
 
 def run(place: Place, arguments: argparse.Namespace, interrupts: Interrupts) -> int:
-    """Keep a cluster until told to end."""
+    """Keep a cluster until a signal ends it."""
     with _cluster(place, arguments, interrupts) as cluster:
         cluster.wait_ready(interrupts)
         print(_as_json(cluster) if arguments.json else _as_text(cluster), flush=True)
@@ -136,7 +136,7 @@ def _wait_for_zookeeper(leadership: Leadership, zk_hosts: str, interrupts: Inter
     deadline = time.monotonic() + ZOOKEEPER_S
     while not leadership.connected:
         if time.monotonic() > deadline:
-            raise EnsembleError(f"nobody answers on {zk_hosts} within {ZOOKEEPER_S:g} s")
+            raise EnsembleError(f"no reply from {zk_hosts} within {ZOOKEEPER_S:g} s")
         interrupts.sleep(TICK_S)
 
 

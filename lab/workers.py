@@ -1,4 +1,4 @@
-"""Worker processes: started, watched, started again where that is wished, ended together.
+"""Worker processes: started, watched, started again if asked, ended together.
 
 Each has a session of its own, so the Ctrl-C at a terminal reaches the laboratory and not them, and the guard
 ends them if the laboratory is killed.
@@ -50,7 +50,7 @@ class WorkersError(Exception):
 
 @dataclass(frozen=True)
 class End:
-    """Of one process. For good: nobody starts it again."""
+    """Of one process. For good: it isn't started again."""
 
     pod: str
     how: str
@@ -73,7 +73,7 @@ class Worker:
 
     @property
     def pid(self) -> int | None:
-        """While it runs, as far as anybody has looked; see `ended`."""
+        """While it runs, as of the last look; see `ended`."""
         return self._process.pid if self._process is not None else None
 
     def start(self, command: Sequence[str]) -> None:
@@ -111,7 +111,7 @@ class Worker:
     def send(self, *signals: signal.Signals) -> None:
         """To the process and whatever it has started."""
         if self._process is not None and self._process.poll() is None:
-            # It may end by itself meanwhile; for one that nobody has waited for, a Mac says "not permitted".
+            # It may end by itself meanwhile; for one that wasn't waited for, a Mac says "not permitted".
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 for signum in signals:
                     os.killpg(self._process.pid, signum)
@@ -205,13 +205,13 @@ class Workers:
         return next((worker for worker in self.all if worker.pod == pod), None)
 
     def revive(self) -> None:
-        """Start again, at once, whoever has ended."""
+        """Start the workers that have ended again, at once."""
         for worker in self.all:
             if worker.ended() or worker.pid is None:
                 worker.start(self._command)
 
     def tend(self) -> list[End]:
-        """Who has ended since the last look; start again who is due."""
+        """The ends since the last look; start the workers that are due again."""
         ends = []
         for worker in self.all:
             due = self._due.get(worker)

@@ -94,7 +94,7 @@ def answering(view: Callable[..., Any]) -> Callable[..., Any]:
         except OSError as ending:
             return _disk(ending)
         except Aborted as ending:
-            return error(503, str(ending), aborted=True)  # for whoever tries again: with another key
+            return error(503, str(ending), aborted=True)  # a retry needs another key
         except (LessonError, Unusable) as ending:
             return error(_status(ending), str(ending))
         except Exception:

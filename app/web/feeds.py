@@ -1,7 +1,7 @@
-"""Everybody's log lines on the master's page: read from each worker over HTTP, while somebody looks.
+"""All workers' log lines on the master's page: read from each worker over HTTP, while a page shows them.
 
-A worker says in ``/nodes/<pod>`` where it is reached, and serves its own log; nobody needs a right over the
-others' pods for that. What comes is text of unknown make: bounded here, and set as text by the page.
+A worker says in ``/nodes/<pod>`` where it is reached, and serves its own log, so the master needs no
+rights over pods. What comes is untrusted text: bounded here, and set as text by the page.
 """
 
 import ipaddress
@@ -58,7 +58,7 @@ class Feeds:
         self._kept.clear()
 
     def look(self) -> None:
-        """Somebody may have come or gone: read those who are there."""
+        """Workers may have come or gone: read those that are there."""
         if not self._on:
             return
         there = self._urls()
@@ -116,7 +116,7 @@ def _connected(url: str) -> Any:
     except ValueError:
         # Resolving blocks, and nothing here is patched.
         host = tpool.execute(socket.gethostbyname, host)
-    with eventlet.Timeout(_CONNECT_S, TimeoutError("nobody answers")):
+    with eventlet.Timeout(_CONNECT_S, TimeoutError("no reply")):
         return eventlet.connect((host, parts.port))
 
 

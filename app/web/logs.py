@@ -1,4 +1,4 @@
-"""This worker's own log: its last lines, for whoever looks, as server-sent events on ``GET /logs``."""
+"""This worker's own log: its last lines, as server-sent events on ``GET /logs``."""
 
 import itertools
 import json
@@ -13,14 +13,14 @@ import eventlet
 _MOST_LINES = 300
 _MOST_LETTERS = 2_000
 # Lines are written in tpool's threads, too, which must not wake a green thread: so it looks for itself, and
-# only while somebody follows.
+# only while a listener follows.
 _LOOK_S = 0.2
 _BEAT_S = 15.0
 _MOST_AT_ONCE = 100
 
 
 class Tail(logging.Handler):
-    """Keeps the last lines. A line's number grows for ever, over restarts too."""
+    """Keeps the last lines. Line numbers only grow, over restarts too."""
 
     def __init__(self) -> None:
         super().__init__()

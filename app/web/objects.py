@@ -1,7 +1,7 @@
 """What the page shows of the quorum objects: the five replicas of the last one, and who hosts them.
 
-Two are followed: the page's own register, and the youngest of the jobs' matrices. The last one is that whose
-replica was written last, or that was asked for last. A job's matrix goes with its job; what it was stays on
+Two are followed: the page's own register, and the youngest of the jobs' matrices. The last one is the one
+that was written last, or asked for last. A job's matrix goes with its job; what it was stays on
 the page until another comes.
 """
 
@@ -44,7 +44,7 @@ class Objects:
         self.start, self.stop = self._watcher.start, self._watcher.stop
 
     def touch(self, name: str) -> None:
-        """Somebody has asked for this one."""
+        """A user has asked for this one."""
         if name in self._followed:
             self._touched[name] = time.monotonic()
             self._show()

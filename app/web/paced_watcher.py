@@ -1,4 +1,4 @@
-"""Looking at znodes while somebody looks at the page: when a watch says so, and at a measured pace."""
+"""Reading znodes while a page is open: when a watch fires, and at a measured pace."""
 
 import time
 from collections.abc import Callable
@@ -53,6 +53,6 @@ class PacedWatcher:
         try:
             self._look(set() if _ALL in paths else paths)
         except zk.NO_REPLY:
-            self._paths.add(_ALL)  # whatever else is told until then
+            self._paths.add(_ALL)  # whatever else changes until then
             raise
         self._looked_at = time.monotonic()

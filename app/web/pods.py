@@ -1,8 +1,8 @@
-"""What the page shows of the pods: who they are, what they do, and how the configuration reaches them.
+"""What the page shows of the pods: their roles, their work, and how the configuration reaches them.
 
-A copy's lag is the time from the write of the configuration to the write in which its pod says that it has
-applied it. Both are stamped by the same clock, that of ZooKeeper's leader. It includes the moment, some
-50 ms, that a pod waits before it says so.
+A copy's lag is the time from the write of the configuration to the write in which its pod reports that it has
+applied it. Both are stamped by the same clock, that of ZooKeeper's leader. It includes some 50 ms that a pod
+waits before it reports.
 """
 
 from collections.abc import Callable, Mapping
@@ -17,7 +17,7 @@ from app.web.paced_watcher import PacedWatcher
 from app.zookeeper import client as zk, paths
 
 _PAUSE_S = 0.04
-# Anybody who reaches ZooKeeper may write there: a page shows so many pods, and so much of each word.
+# Any client of ZooKeeper may write there: a page shows this many pods, and this much of each word.
 _MOST_PODS = 50
 _MOST_LETTERS = 100
 
@@ -41,12 +41,12 @@ class Pods:
         self.stop = self._watcher.stop
 
     def start(self) -> None:
-        # Of what happened while nobody looked no lag can be told; and who was there then may have gone.
+        # Without an open page no lag was seen; and pods that were there then may have gone.
         self._seen, self.view = {}, None
         self._watcher.start()
 
     def _look(self, changed: set[str]) -> None:
-        del changed  # five pods are read at once: it isn't worth knowing which
+        del changed  # five pods are read at once, whichever has changed
         watch, deadline = self._watcher.changed, zk.Deadline(zk.STEP_S)
         asked = self._client.get_children_async(paths.NODES, watch=watch)
         names = sorted(zk.wait(asked, deadline))[:_MOST_PODS]
@@ -109,7 +109,7 @@ def _configuration(found: tuple[bytes, Any] | None) -> dict[str, Any] | None:
 
 def _epoch(found: tuple[bytes, Any] | None) -> dict[str, Any]:
     epoch = NO_EPOCH
-    with suppress(Malformed):  # shown as no epoch; who relies on it complains in its log
+    with suppress(Malformed):  # shown as no epoch; the workers that rely on it log it
         epoch = Epoch.from_znode(found[0], found[1].version) if found else NO_EPOCH
     return {"number": epoch.number, "primary": epoch.primary, "backup": epoch.backup}
 

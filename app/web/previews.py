@@ -1,7 +1,7 @@
 """Small pictures of a job's input and output: a browser shows no TIFF, and should not be sent 75 megapixels.
 
-An input goes when its job ends, which may be before anybody has asked to see it. So while a page is open, the
-inputs of the last jobs are held open: what is deleted is gone only when nobody holds it.
+An input is deleted when its job ends, perhaps before a page has asked for it. So while a page is open, the
+inputs of the last jobs are held open: a deleted file is gone only when it is closed.
 """
 
 import logging
@@ -32,7 +32,7 @@ class Previews:
         self._made: dict[tuple[str, str], bytes | None] = {}
 
     def hold(self, progress: Progress) -> None:
-        """A job runs, and somebody looks: keep what went in. Never blocks."""
+        """A job runs while a page is open: keep its input. Never blocks."""
         if progress.id not in self._inputs and progress.result is None:
             eventlet.spawn(self._open, progress)
 
@@ -51,12 +51,12 @@ class Previews:
             self._inputs.pop(old).close()
 
     def release(self) -> None:
-        """Nobody looks any more."""
+        """No page is open any more."""
         while self._inputs:
             self._inputs.popitem()[1].close()
 
     def get(self, progress: Progress, which: str) -> bytes | None:
-        """A PNG of a job's input ("before") or output ("after"); None if there is none to be had."""
+        """A PNG of a job's input ("before") or output ("after"); None if there is none."""
         with self._turn:
             key = (progress.id, which)
             if key not in self._made:

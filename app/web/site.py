@@ -169,7 +169,7 @@ class _Routes:
         return jsonify({"nodes": life.cluster()})
 
     def events(self) -> Any:
-        """``?page`` adds what the page shows, ``&logs`` everybody's log; ``&after=<id>`` resumes."""
+        """``?page`` adds what the page shows, ``&logs`` all workers' logs; ``&after=<id>`` resumes."""
         master, asked = self._master(), request.args
         after = request.headers.get("Last-Event-ID") or asked.get("after", "")
         heard = wants("page" in asked, "logs" in asked)

@@ -1,10 +1,10 @@
-"""Server-sent events that resume where they stopped: written once, for however many listen.
+"""Server-sent events that resume where they stopped: written once for all listeners.
 
 What happens is told as (kind, key, how to make its data). Within a moment only the latest of each key counts,
 and its data is made when the moment is over: a job of 4,000 tasks costs a dozen events a second and not
 thousands. Every event has an id, ``<stream>.<number>``; the last ones are kept, so a listener that comes back
 with the id of the last that it has had gets those that it missed, and one that has missed too much, or comes
-back to another master, gets a snapshot of everything. Nobody's connection holds up the others: each has a
+back to another master, gets a snapshot of everything. No connection holds up the others: each has a
 bounded queue, and one that overflows is emptied and given a snapshot as well.
 """
 
@@ -18,15 +18,15 @@ from typing import Any
 import eventlet
 from eventlet import queue
 
-# Who listens: everybody, a page, a page that shows logs.
+# Kinds of listeners: all, a page, a page that shows logs.
 PLAIN, PAGE, LOGS = "plain", "page", "logs"
 Wants = frozenset[str]
 
-# What happens within so long is one message: well below what the eye, and a promise of 100 ms, notice.
+# Events within this time are one message: well below what the eye, or a promise of 100 ms, notices.
 _MOMENT_S = 0.06
 _MOST_WAITING = 100  # messages in one listener's queue
 _MOST_KEPT = 300  # events for those who come back
-# A page that was left may be back at once (a reload, a lost connection): so long it still counts as there.
+# A page that was left may be back at once (a reload, a lost connection): this long it still counts as there.
 _LINGER_S = 20.0
 # A sign of life, so that a dead connection is noticed on both sides.
 _BEAT_S = 10.0
@@ -66,7 +66,7 @@ class Stream:
         self._restart()
 
     def there(self, who: str) -> bool:
-        """Whether anybody of this kind listens, or did a moment ago."""
+        """Whether a listener of this kind is there, or was a moment ago."""
         return self._there[who] > 0
 
     def _restart(self) -> None:
@@ -83,7 +83,7 @@ class Stream:
     def tell(self, kind: str, key: Hashable, make: Make, *, urgent: bool = False) -> None:
         """Something has happened. ``make`` gives its data, or None if there is nothing new after all.
 
-        Never blocks, and costs nothing while nobody listens.
+        Never blocks, and costs nothing without listeners.
         """
         if not self._listeners and not self._there[PAGE]:
             return
@@ -137,7 +137,7 @@ class Stream:
         Args:
             after: the id of the last event that it has had; empty at first.
             snapshot: everything that a page shows, as of now.
-            backlog: the log lines that are known; who has some of them passes those over.
+            backlog: the log lines that are known; a listener skips those that it has.
         """
 
         def whole() -> str:
@@ -161,7 +161,7 @@ class Stream:
     @contextmanager
     def _listening(self, wants: Wants) -> Iterator[_Listener]:
         if not self._listeners and not self._there[PAGE]:
-            self._restart()  # while nobody listened nothing was kept
+            self._restart()  # without listeners nothing was kept
         mine = _Listener(wants)
         self._listeners.add(mine)
         for who in wants & self._there.keys():
@@ -181,7 +181,7 @@ class Stream:
                 self.on_audience(who, False)
 
     def _missed(self, wants: Wants, after: str) -> str | None:
-        """The events behind ``after``, as one message; None where nobody can tell what they were."""
+        """The events behind ``after``, as one message; None where they are unknown."""
         name, _, number = after.partition(".")
         if name != self._name or not number.isdecimal() or not 0 <= int(number) <= self._number:
             return None

@@ -1,9 +1,9 @@
-"""Which worker has done which task, and which one has it now: the cells of the page.
+"""Which worker has done which task, and which one holds it now.
 
-Who has done a task stands in its ``done`` record, which the job's runner reads anyway: that costs no request.
-Who holds one stands in its lock. Most tasks are over before anybody could see that, so the locks are looked
-at only when a job stands still for a moment, and then leave a watch: it is the tasks of a worker that has
-died, or is slow, that a job waits for.
+A task's ``done`` record names the worker that did it, and the job's runner reads it anyway: no extra request.
+A task's lock names its holder. Most tasks are over before a lock could be shown, so the locks are read only
+when a job stands still for a moment, and then watched: what a job waits for is the tasks of a worker that
+has died, or is slow.
 """
 
 import logging
@@ -83,7 +83,7 @@ class TaskGrid:
             self._catch_up(progress)
 
     def _catch_up(self, progress: Progress) -> None:
-        """The last tasks of a phase may be told only with what comes after it."""
+        """The last tasks of a phase may be reported only with what comes after it."""
         job = self._jobs[progress.id]
         job.running = progress.result is None
         for name, phase in job.phases.items():
@@ -105,7 +105,7 @@ class TaskGrid:
         news, phase.news = phase.news, []
         return _view(job_id, name, phase, {index: phase.did[index] for index in news})
 
-    # -- who holds what a job waits for --
+    # -- the holders of tasks that a job waits for --
 
     def _look_when_quiet(self, job_id: str, after_s: float) -> None:
         job = self._jobs.get(job_id)

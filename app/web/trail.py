@@ -1,8 +1,8 @@
-"""The ACK trail of the last uploads: what happened when, on the way to "two disks have it".
+"""The ACK trail of the last uploads: what happened when, until it is on two disks.
 
-Two clocks, and it is said which: the primary measures its own steps (monotonic, from the moment when its own
-copy was on disk), and ZooKeeper's leader has stamped the record, the ACK and the outcome when it made them.
-When the backup's copy was on its disk nobody but the backup knows; its ACK is created only then.
+Two clocks, each named on the page: the primary measures its own steps (monotonic, from when its own copy was
+on disk), and ZooKeeper's leader has stamped the record, the ACK and the outcome when it made them.
+Only the backup knows when its copy was on its disk; its ACK is created after that.
 """
 
 import logging

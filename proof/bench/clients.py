@@ -1,8 +1,8 @@
 """Growth with the number of clients: 1 to 64 at one register of five replicas, each without a pause.
 
-The clients run in two processes of their own, as the hard demo's load does: in one eventlet process everybody
-waits for the same interpreter. Half of what they do is reading. Medians and rates are taken from the time in
-which all of them were at it.
+The clients run in two processes of their own, as the hard demo's load does: in one eventlet process all of
+them wait for the same interpreter. Half of what they do is reading. Medians and rates are taken from the time
+in which all of them were at it.
 """
 
 import statistics
@@ -24,11 +24,11 @@ from proof.bench.sessions import STEP_S, Sessions
 LOADS = (1, 2, 4, 8, 16, 32, 64)
 _RUN_S, _LEAST_RUN_S = 4.0, 0.5
 _START_S = 30.0
-# Of fewer a median says little; on a busy machine two clients need a while for so many.
+# A median of fewer says little; on a busy machine two clients need a while for this many.
 _ENOUGH = 20
-# More than anybody does in that time: they are told when it is enough.
+# More than a client does in that time: they are stopped.
 _OPERATIONS = 1_000_000
-# What one operation may take; in a demo it is two seconds, here nobody is to be turned away.
+# What one operation may take; in a demo it is two seconds, here none is to be refused.
 _OPERATION_S = 20.0
 
 _LIMIT = (

@@ -1,6 +1,6 @@
 """Five real worker processes on the bench's servers, and a client of theirs.
 
-The client sends bytes that it has ready and is told of the end by the event stream, so that measuring costs
+The client sends bytes that it has ready and learns the end from the event stream, so that measuring costs
 little of the cores that all of them share.
 """
 
@@ -68,7 +68,7 @@ class Cluster:
         self.settled()
 
     def upload_to_done(self, body: bytes) -> float:
-        """Send one upload to the master; seconds until its result is told by the event stream."""
+        """Send one upload to the master; seconds until the event stream reports its result."""
         master = self.who("master")
         stream = http.client.HTTPConnection("127.0.0.1", master.port, timeout=_JOB_S)
         try:
@@ -84,7 +84,7 @@ class Cluster:
             self._done(said["job_id"], events, time.monotonic() + _JOB_S)
             return time.perf_counter() - began
         except (OSError, http.client.HTTPException) as error:
-            message = f"{master.pod} told nothing of an upload: {error!r}"
+            message = f"{master.pod} reported nothing of an upload: {error!r}"
             raise NotDone(message) from error
         finally:
             stream.close()

@@ -5,7 +5,7 @@
 Orders come as lines of JSON on standard input, what has happened goes as lines of JSON to standard output:
 
     {"more": 25}           ->  {"open": 40}                    25 more: now 40, all with a value
-    (somebody publishes)   ->  {"mzxid": 17, "last_ns": 1234}  all have applied it, the last of them then
+    (a publisher writes)   ->  {"mzxid": 17, "last_ns": 1234}  all have applied it, the last of them then
 
 The time is the monotonic clock, which the processes of a machine share. It ends with its input.
 """

@@ -18,7 +18,7 @@ Picture = np.ndarray[Any, np.dtype[np.uint8]]
 
 
 def picture(megapixels: float) -> bytes:
-    """A square grey TIFF of about so many megapixels: a slope with noise, 8 bits."""
+    """A square grey TIFF of about that many megapixels: a slope with noise, 8 bits."""
     side = round((megapixels * 1e6) ** 0.5)
     random = np.random.default_rng(10)
     slope = np.linspace(30, 200, side, dtype=np.float32)[None, :]

@@ -99,7 +99,7 @@ def reads(register: Register | NotesRegister) -> Sample:
 
 
 def serve(clients: Sequence[Any], replicas: int, sessions: Sessions) -> None:
-    """Host so many replicas, shared by these sessions; returns when all are served."""
+    """Host this many replicas, shared by these sessions; returns when all are served."""
     for index in range(1, replicas + 1):
         sessions.started(ReplicaHost(clients[index % len(clients)], index, f"host-{index}"))
     deadline = zk.Deadline(STEP_S)

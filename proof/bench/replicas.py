@@ -39,7 +39,7 @@ def measure(hosts: str, effort: Effort) -> list[Growth]:
             for size in sizes:
                 for what, sample in kinds[size].items():
                     sample(watches[size][what])
-                    # As long again, so that the answers that nobody waited for are out of the way.
+                    # As long again, so that late replies are out of the way.
                     eventlet.sleep(watches[size][what].seconds[-1])
         series = [
             Series(

@@ -35,7 +35,7 @@ _ANNOUNCED_S = 0.2
 _ANNOUNCED_EACH_S = 0.004
 
 _LIMIT = (
-    "Processor time: one write serves all, but each copy is told, reads and parses by itself, in an "
+    "Processor time: one write serves all, but each copy is notified, reads and parses by itself, in an "
     "interpreter that it shares with a hundred others, and the servers send each its event and its "
     "answer. From some fifty copies on, no core is idle until the last has it."
 )
@@ -76,7 +76,7 @@ def measure(hosts: str, effort: Effort) -> list[Growth]:
 
 
 def shares(load: int) -> list[int]:
-    """So many copies, over the processes; in sum, the load."""
+    """The copies of each process; in sum, the load."""
     return [load // PROCESSES + (number < load % PROCESSES) for number in range(PROCESSES)]
 
 
@@ -116,7 +116,7 @@ class _Process:
         self._process.stdin.close()
 
     def close(self) -> None:
-        """Wait for its end, not for ever."""
+        """Wait for its end, with a deadline."""
         with eventlet.Timeout(_END_S, False):
             self._process.wait()
         if self._process.poll() is None:

@@ -27,7 +27,7 @@ def measure(cluster: Cluster, hosts: str, effort: Effort) -> list[Figure]:
 
 
 def _idle(cluster: Cluster, hosts: str, seconds: float) -> list[Figure]:
-    """What five workers cost while nobody asks anything of them."""
+    """What five idle workers cost."""
     time.sleep(_TIDIED_S)
     before, began = (cluster.cpu_s(), _requests(hosts)), time.monotonic()
     time.sleep(seconds)

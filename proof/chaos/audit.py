@@ -1,7 +1,7 @@
 """What a chaos run must have kept: pure functions over what was seen.
 
-Each rule says which promise it checks. A violation is a sentence that names the guilty; what nobody could
-find out is not one.
+Each rule says which promise it checks. A violation is a sentence that names the guilty; what
+stays unknown is not one.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -32,7 +32,7 @@ class Violation:
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """One upload, what its client was told, and what was found of it in the end.
+    """One upload, the reply that its client got, and what was found of it in the end.
 
     Attributes:
         found: ``right`` is the expected result to the byte; ``absent``: there is no such job;
@@ -73,7 +73,7 @@ class AckSeen:
 
 
 def of_uploads(uploads: Iterable[Upload]) -> Iterator[Violation]:
-    """Whoever was told "stored" gets the right result; whoever was refused leaves nothing."""
+    """An upload that was answered "stored" has the right result; a refused one leaves nothing."""
     for upload in uploads:
         name = f"{upload.kind} {upload.job_id[:8]}"
         if upload.ending == "stored" and upload.found not in ("right", "unknown"):
@@ -85,7 +85,7 @@ def of_uploads(uploads: Iterable[Upload]) -> Iterator[Violation]:
 
 
 def of_tasks(seen: Iterable[TaskSeen]) -> Iterator[Violation]:
-    """A result is its task's last claimant's: whoever was fenced off counts for nothing.
+    """A result is its task's last claimant's: a fenced-off claimant counts for nothing.
 
     A claim that came after the result (its claimant had looked before) changes nothing any more.
     """
@@ -99,7 +99,7 @@ def of_tasks(seen: Iterable[TaskSeen]) -> Iterator[Violation]:
 
 
 def of_acks(acks: Iterable[AckSeen]) -> Iterator[Violation]:
-    """Whoever is told "stored" has the payload on two disks (Alsberg & Day 1976)."""
+    """A payload that was answered "stored" is on two disks (Alsberg & Day 1976)."""
     for ack in acks:
         if ack.disks < 2:
             sentence = f"{ack.transaction} was acknowledged with {ack.disks} copies on disk"
@@ -145,8 +145,8 @@ def of_leftovers(left: Mapping[str, Sequence[str]]) -> Iterator[Violation]:
 def leftover(files: Iterable[str], records: Collection[str]) -> Iterator[str]:
     """The files that nothing explains.
 
-    The results of the last jobs are kept. An upload on a worker's own disk without a record is one whose
-    primary died before it published any: its request may be asked again, and after an hour it goes.
+    The results of the last jobs are kept. An upload on a worker's own disk without a record is
+    left by a primary that died before it published any: its client may retry, and after an hour it goes.
     """
     for name in files:
         path = PurePath(name)

@@ -44,40 +44,40 @@ class ClusterHarms(Harms):
 
     def _kill_master(self) -> None:
         if (master := self._site.master()) is None:
-            raise Refused("nobody leads, so no master could be killed")
+            raise Refused("no worker leads, so no master could be killed")
         self._kill(master)
 
     def _kill(self, worker: Worker) -> None:
-        self._told("kill", worker.pod)
+        self._record("kill", worker.pod)
         worker.send(signal.SIGKILL)
         self._later(0.5, 2 * SESSION_S)
         self._site.workers.revive()
-        self._told("restart", worker.pod)
+        self._record("restart", worker.pod)
         self._later(3.0, 5.0)  # it takes a moment until it is of use
 
     def _stop_worker(self) -> None:
         worker = self._choose.choice(self._site.workers.all)
-        self._told("stop", worker.pod)
+        self._record("stop", worker.pod)
         worker.send(signal.SIGSTOP)
         self._later(SESSION_S + 1, SESSION_S + 4)
         worker.send(signal.SIGCONT)
-        self._told("resume", worker.pod)
+        self._record("resume", worker.pod)
 
     def _cut_worker(self) -> None:
         number = self._choose.randrange(len(self._site.links))
         pod = self._site.workers.all[number].pod
-        self._told("cut", pod)
+        self._record("cut", pod)
         self._site.links[number].cut()
         self._later(0.5, SESSION_S + 4)
         self._site.links[number].heal()
-        self._told("heal", pod)
+        self._record("heal", pod)
 
     def _full_disk(self) -> None:
         self._site.fill_disk()
-        self._told("cut", "the workers' disk")
+        self._record("cut", "the workers' disk")
         self._later(1.0, 4.0)
         self._site.empty_disk()
-        self._told("heal", "the workers' disk")
+        self._record("heal", "the workers' disk")
 
     # -- servers --
 

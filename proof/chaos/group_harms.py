@@ -53,7 +53,7 @@ class GroupHarms(Harms):
 
     def by_name(self) -> Mapping[str, Harm]:
         return {
-            "a writer is cut off in mid-write": self._maim,
+            "a writer is cut off during a write": self._maim,
             "two ways to replicas are cut": self._cut_replicas,
             "a member is cut off": lambda: self._member("cut"),
             "the trio's primary is deposed unheard": self._depose,
@@ -67,29 +67,29 @@ class GroupHarms(Harms):
 
     def _maim(self) -> None:
         kept = self._choose.sample(range(1, REPLICAS + 1), self._choose.choice((1, 2)))
-        self._told("cut", "way of ada")
+        self._record("cut", "way of ada")
         self._register.maim(kept)
         eventlet.sleep(_MAIMED_S)
         self._register.unmaim()
-        self._told("heal", "way of ada")
+        self._record("heal", "way of ada")
 
     def _cut_replicas(self) -> None:
         pair = self._choose.sample(range(1, REPLICAS + 1), 2)
         for replica in pair:
-            self._told("cut", f"replica-{replica}")
+            self._record("cut", f"replica-{replica}")
         self._register.cut(pair)
         self._later(0.3, 1.5)
         self._register.heal(pair)
         for replica in pair:
-            self._told("heal", f"replica-{replica}")
+            self._record("heal", f"replica-{replica}")
 
     # -- the trio --
 
     def _depose(self) -> None:
         """The server of the trio's primary is cut off from its leader, so that the others elect another.
 
-        At ZooKeeper's leader nobody is deposed unheard: its own server takes the session away. So whoever
-        leads there is cut off first, and another leads.
+        At ZooKeeper's leader a deposed primary is notified: its own server takes the session away. So a
+        primary there is cut off first, and another leads.
         """
         with self._turn:
             self._depose_in_turn()
@@ -105,31 +105,31 @@ class GroupHarms(Harms):
                     self._trio.ask_both(number, self._of_the_trio, _PARTED_S)
                 return
             else:
-                self._told("cut", f"node-{number}")
+                self._record("cut", f"node-{number}")
                 self._trio.harm(number, "cut")
                 eventlet.sleep(_DEPOSED_S)
                 self._trio.harm(number, "heal")
-                self._told("heal", f"node-{number}")
+                self._record("heal", f"node-{number}")
                 eventlet.sleep(_DEPOSED_S)  # a new pair is there, and the old primary at the end of the line
         raise Refused("no primary was at a server that could be cut off")
 
     def _member(self, verb: str) -> None:
         self._trio.stands(_STAND_S)
         number = self._choose.randint(1, 3)
-        self._told(verb, f"node-{number}")
+        self._record(verb, f"node-{number}")
         self._trio.harm(number, verb)
         self._later(0.5, 3.0)
-        self._told("heal", f"node-{number}")
+        self._record("heal", f"node-{number}")
         self._insist(lambda: self._trio.harm(number, "heal"))
 
     def _disk_out(self) -> None:
         self._trio.stands(_STAND_S)
         if (whose := self._trio.take_a_disk_out()) is None:
-            raise Refused("nobody backed up, so there was no disk to take out")
-        self._told("cut", f"disk of {whose}")
+            raise Refused("no member backed up, so there was no disk to take out")
+        self._record("cut", f"disk of {whose}")
         eventlet.sleep(_DISK_OUT_S)
         self._trio.put_it_back()
-        self._told("heal", f"disk of {whose}")
+        self._record("heal", f"disk of {whose}")
 
     # -- the copies --
 

@@ -1,6 +1,6 @@
 """Two groups beside the workers' own load: a register on the live workers' replicas, and a trio of members.
 
-The register's replicas are served by whoever of the five workers holds ``/hosts/<i>``; its clients reach them
+The register's replicas are served by the worker that holds ``/hosts/<i>``; its clients reach them
 over links that can be cut one by one. The trio is a primary-backup group of three in a root of its own, each
 at one ZooKeeper server, so that a server's partition deposes a primary that hears nothing of it.
 """
@@ -43,7 +43,7 @@ _NOT_YET: tuple[type[Exception], ...] = (Unreachable, *zk.NO_REPLY)
 
 
 class LiveRegister(Registers):
-    """The matrix's register, on the hosts that are there: nobody here can harm a host, only ways to it."""
+    """The matrix's register, on the hosts that are there: only the ways to a host can be harmed here."""
 
     def __init__(self, hosts: str, root: str) -> None:
         super().__init__(Orders("quorum", hosts, hosts, "", "", 0), WHOLE)
@@ -110,7 +110,7 @@ class Trio(ThroughPrimary):
         self._unused.append((time.monotonic(), key))
 
     def due(self) -> str | None:
-        """The oldest acknowledged transaction whose payload is to be used, if one is old enough."""
+        """The oldest acknowledged transaction with a payload to be used, if one is old enough."""
         if not self._unused or time.monotonic() - self._unused[0][0] < _USED_AFTER_S:
             return None
         return self._unused[0][1]
@@ -120,7 +120,7 @@ class Trio(ThroughPrimary):
 
         Without that every change of primaries would last longer than the one before.
         """
-        with suppress(NodeExistsError):  # an attempt of ours that nobody had answered
+        with suppress(NodeExistsError):  # an attempt of ours that got no reply
             result = self._orders_root + paths.result(self._job(key))
             zk.wait(owner.create_async(result, b"used"), zk.Deadline(STEP_S))
         self._unused.popleft()
@@ -162,7 +162,7 @@ class Trio(ThroughPrimary):
 
     @contextmanager
     def sparing(self, number: int) -> Iterator[None]:
-        """Nobody asks this member; what was asked of it before has been answered when the block begins.
+        """No client asks this member; what was asked of it before has been answered when the block begins.
 
         A request that hangs there would hold up its session's pings, and so tell it that something is wrong.
         """
@@ -199,7 +199,7 @@ class Trio(ThroughPrimary):
         return key
 
     def take_a_disk_out(self) -> str | None:
-        """The backup's: nothing can be written there, not even by root. Returns whose, if anybody's."""
+        """The backup's: nothing can be written there, not even by root. Returns the backup's name, if any."""
         if not (backups := self._backing_up()):
             return None
         folder = self._folder / f"node-{backups[0]}"
@@ -218,7 +218,7 @@ class Trio(ThroughPrimary):
         getattr(self._actors[number - 1], verb)()
 
     def whole(self) -> None:
-        """Everybody back, and in their roles. Raises Unreachable."""
+        """All members back, and in their roles. Raises Unreachable."""
         self.put_it_back()
         deadline = zk.Deadline(2 * STEP_S)
         for actor in self._actors:

@@ -10,7 +10,7 @@ from app.checker.history import Recorder
 from app.demo.servers import ServersError
 from proof.chaos.site import Site
 
-# Raises what else than a result may come of it; Refused where there was nobody to harm.
+# Raises any ending of an operation but a result; Refused where there was nothing to harm.
 Harm: TypeAlias = Callable[[], None]
 
 
@@ -18,7 +18,7 @@ class Harms:
     """What its lists of harms are made of.
 
     Args:
-        turn: a semaphore: whoever harms a server has it, for one at a time is all that three survive.
+        turn: a semaphore, held while a server is harmed: one at a time is all that three survive.
     """
 
     def __init__(self, site: Site, recorder: Recorder, choose: random.Random, turn: Any) -> None:
@@ -30,7 +30,7 @@ class Harms:
     def _later(self, least_s: float, most_s: float) -> None:
         eventlet.sleep(self._choose.uniform(least_s, most_s))
 
-    def _told(self, op: str, whom: str) -> None:
+    def _record(self, op: str, whom: str) -> None:
         self._recorder.fault(op, whom)
 
     def _harmed(self, verb: str, number: int) -> "HarmedServer":

@@ -40,7 +40,7 @@ class Leftovers:
         ]
         return {
             "jobs on the board": self._children(paths.BOARD),
-            "records that nobody's upload made": [
+            "records that no upload made": [
                 one for one in records if one not in known and not self._is_aborted(one)
             ],
             "parts of jobs that have ended": parts,

@@ -29,7 +29,7 @@ from proof.chaos.site import Site
 # Pauses between two deeds of one client, least and most, in seconds.
 _UPLOAD_EVERY_S = (0.3, 1.2)
 _PUBLISH_EVERY_S = (0.2, 0.8)
-# A client asks again with its key for so long before it gives up; some give up at the first refusal.
+# A client repeats its request this long before it gives up; some give up at the first refusal.
 _PATIENCE_S = 20.0
 _BREATH_S = 0.5
 _STEP_S = 3.0
@@ -76,7 +76,7 @@ def text(choose: random.Random) -> Input:
 
 
 def dwelling(choose: random.Random, pieces: int) -> Input:
-    """Bytes that take their time: so many tasks of two seconds."""
+    """Bytes for a slow job: that many tasks of two seconds."""
     data = choose.randbytes(pieces * PIECE_BYTES)
     expected = result_of(data)
     return Input("dwell", data, lambda result: result == expected)
@@ -141,7 +141,7 @@ class Uploads:
             self.look(job_id, given.right)
 
     def look(self, job_id: str, right: Callable[[bytes], bool]) -> bool:
-        """Whether anybody could say what there is of it."""
+        """Whether its state is known."""
         found = self._look(job_id, right)
         if found is not None:
             self.done[job_id] = replace(self.done[job_id], found=found)
@@ -151,7 +151,7 @@ class Uploads:
         return self.done[job_id].found
 
     def _look(self, job_id: str, right: Callable[[bytes], bool]) -> ZnodeValue | None:
-        """None: nobody could say."""
+        """None: unknown."""
         answer = self._site.of_master(f"/jobs/{job_id}")
         if answer is None or answer.status_code not in (200, 404):
             return None
@@ -202,7 +202,7 @@ class Configuration:
         self._choose = choose
         self._clients = [zk.connect(site.hosts, session_timeout_s=10) for _ in range(PUBLISHERS)]
         self._lives: Counter[str] = Counter()
-        self._keys: set[str] = set()  # of which somebody has tried to publish a value
+        self._keys: set[str] = set()  # with a value that a publisher has tried to publish
         self.copies = [
             Actor(site.hosts, "", _COPY_SESSION_S, partial(self._replica, f"copy-{number}"))
             for number in range(1, COPIES + 1)

@@ -10,7 +10,7 @@ from proof.chaos.audit import Upload, Violation
 
 @dataclass
 class Report:
-    """What was done, what befell it, and what was broken.
+    """What was done, which faults there were, and what was broken.
 
     Attributes:
         left_out: harms that this machine does not let us do, and what it would take.
@@ -33,9 +33,7 @@ class Report:
         if self.violations:
             return Verdict("violated", "; ".join(str(one) for one in self.violations[:3]))
         doubts = [f"{promise}: {one.sentence}" for promise, one in self.promises if one.outcome == "in doubt"]
-        doubts += [
-            f"nobody could say whether {one.job_id} exists" for one in self.uploads if one.found == "unseen"
-        ]
+        doubts += [f"unknown whether {one.job_id} exists" for one in self.uploads if one.found == "unseen"]
         if not total:
             doubts.append("nothing was done, so nothing was shown")
         if doubts:

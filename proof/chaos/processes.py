@@ -16,13 +16,13 @@ def strangers(workers: Sequence[Worker], shared_dir: Path) -> Iterator[str]:
     known = {worker.pid for worker in workers}
     mark = f"SHARED_DIR={shared_dir}".encode()
     for folder in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError):  # it has ended, or is somebody else's
+        with suppress(OSError):  # it has ended, or is another user's
             if int(folder.name) not in known and mark in (folder / "environ").read_bytes().split(b"\0"):
                 yield f"process {folder.name}"
 
 
 def hoards(workers: Sequence[Worker]) -> Iterator[str]:
-    """Workers with too many descriptors for who has nothing to do."""
+    """Idle workers with too many descriptors."""
     for worker in workers:
         with suppress(OSError):
             count = sum(1 for _ in Path(f"/proc/{worker.pid}/fd").iterdir())

@@ -48,7 +48,7 @@ def as_json(report: Report) -> dict[str, Any]:
 
 
 def keep(report: Report, folder: Path, again: str) -> Path:
-    """Histories, timelines, what was broken, and how to repeat the run, beside everybody's logs."""
+    """Histories, timelines, what was broken, and how to repeat the run, beside all logs."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, history in report.histories.items():
         text = "".join(f"{line}\n" for line in history.lines())

@@ -35,7 +35,7 @@ UPLOADERS = 2
 _THINK_S = (0.05, 0.25)
 _STEP_S = 20.0
 # After all is whole again: jobs end, copies converge, and what is left is what stays.
-# (Copies that nobody needs any more wait up to a minute for a worker to sweep them.)
+# (Copies that are no longer needed wait up to a minute for a worker to sweep them.)
 _SETTLE_S, _QUIET_S, _LEAVINGS_S = 90.0, 2.0, 90.0
 
 
@@ -75,7 +75,7 @@ class Chaos:
         )  # fmt: skip
 
     def play(self, seconds: float) -> None:
-        """Load and faults side by side, for so long; then all is healed, it goes quiet, and is looked at."""
+        """Load and faults side by side, this long; then all is healed, it goes quiet, and is checked."""
         began_s = time.monotonic()
         until_s = began_s + seconds
         acting = [eventlet.spawn(self._nemesis.torment, until_s)]
@@ -111,7 +111,7 @@ class Chaos:
             eventlet.sleep(choose.uniform(*_THINK_S))
 
     def _writing(self, kind: str) -> Sequence[str]:
-        """While a writer is cut off in mid-write the others read: another write would hide what it left."""
+        """While a writer is cut off during a write the others read: another write would hide what it left."""
         return (WRITER,) if kind == "register" and self._register.maimed else (WRITER, "bob")
 
     def _write(self, kind: str, client: str, value: str) -> None:
@@ -215,7 +215,7 @@ class Chaos:
 
 
 def chaos(hosts: str, seconds: float, seed: int, keep: Path) -> Report:
-    """One run. Where something was broken, ``keep`` has everybody's logs. Raises LessonError."""
+    """One run. Where something was broken, ``keep`` has all logs. Raises LessonError."""
     with ExitStack() as closing:
         place = closing.enter_context(site(hosts))
         owner = zk.connect(hosts, session_timeout_s=30)  # it outlives every fault

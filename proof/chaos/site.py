@@ -26,7 +26,7 @@ from lab.guard import GuardedDirectory
 from lab.workers import Worker, Workers
 
 WORKERS = 5
-# Shorter than in the cluster, so that a minute holds more deaths that somebody notices.
+# Shorter than in the cluster, so that a minute holds more deaths that are noticed.
 SESSION_S = 4.0
 # A disk that can be filled, for the workers' own copies.
 DISK_MIB = 48
@@ -53,7 +53,7 @@ class Site:
     # -- asking --
 
     def ask(self, method: str, worker: Worker, path: str, **more: Any) -> httpx.Response | None:
-        """An answer, or None where there was none: then nobody knows what came of it."""
+        """A reply, or None where there was none: then the outcome is unknown."""
         try:
             answer: httpx.Response = tpool.execute(self._http.request, method, worker.url + path, **more)
         except httpx.TransportError:
@@ -70,7 +70,7 @@ class Site:
         return self._last
 
     def _role(self, worker: Worker) -> str | None:
-        """As it says itself, if it says so at once: one that is stopped would hold everybody up."""
+        """As it says itself, if it says so at once: a stopped one would hold up all the others."""
         answer = self.ask("GET", worker, "/readyz", timeout=_GLANCE_S)
         return str(answer.json()["role"]) if answer is not None and answer.status_code == 200 else None
 
@@ -96,14 +96,14 @@ class Site:
         self.wait_for(lambda: self.roles() == expected, "five workers, a master and a backup among them")
 
     def change_master(self) -> None:
-        """The master ends in an orderly way and comes back: who takes over removes what belongs to nobody."""
+        """The master ends in an orderly way and comes back: its successor removes what belongs to no job."""
         if (master := self.master()) is not None:
             master.send(signal.SIGTERM)
             self.wait_for(lambda: master.gone(0), f"{master.pod} ends", _ENDING_S)
         self.revive()
 
     def mend_servers(self) -> None:
-        with suppress(ServersError):  # who needs them finds out
+        with suppress(ServersError):  # a run that needs them finds out
             self.servers.mend()
 
     @staticmethod
@@ -121,7 +121,7 @@ class Site:
         if self.small_disk is None:
             return
         free = os.statvfs(self.small_disk).f_bavail * os.statvfs(self.small_disk).f_frsize
-        with (self.small_disk / "filled").open("wb") as file, suppress(OSError):  # somebody else was faster
+        with (self.small_disk / "filled").open("wb") as file, suppress(OSError):  # a worker was faster
             os.posix_fallocate(file.fileno(), 0, max(1, free - _LEFT_BYTES))
 
     def empty_disk(self) -> None:
@@ -180,5 +180,5 @@ def _small_disk(folder: Path) -> Iterator[Path | None]:
     try:
         yield folder
     finally:
-        # Lazily: whoever still has a file open there doesn't keep it in the tree.
+        # Lazily: a process that still has a file open there doesn't keep it in the tree.
         subprocess.run(["umount", "--lazy", str(folder)], capture_output=True, check=False)

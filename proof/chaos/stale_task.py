@@ -1,8 +1,8 @@
-"""A task whose claimant is stopped in its middle, and so is the next one: who may store its result?
+"""A task's claimant is stopped during the task, and so is the next one: which may store its result?
 
 The first claimant's session runs out while it is stopped; another claims the task and is stopped as well, and
 then the first goes on, in a new session, with the rest of its work. It has been fenced off: its token, the
-version of the task's znode when it claimed it, is old. Whoever watches the task sees whether that counts.
+version of the task's znode when it claimed it, is old. A watch on the task shows whether that counts.
 """
 
 import logging
@@ -50,7 +50,7 @@ class StaleTask:
         self.scenes = 0
 
     def play(self) -> None:
-        """Raises Refused if nobody was seen with a task of it."""
+        """Raises Refused if no worker was seen with a task of it."""
         job_id = self._uploads.upload(dwelling(self._choose, _PIECES))
         stopped: list[Worker] = []
         try:
@@ -60,7 +60,7 @@ class StaleTask:
                 worker.send(signal.SIGCONT)
         self._until(job_id, lambda: self._ended(job_id), _END_S)
         if not stopped:
-            raise Refused("no worker but the master claimed a task, so nobody was stopped")
+            raise Refused("no worker but the master claimed a task, so none was stopped")
 
     def _stage(self, job_id: str, stopped: list[Worker]) -> None:
         master = self._site.master()

@@ -37,7 +37,7 @@ MECHANISMS = (
         "a DataWatch cache",
         "writes publish a configuration by a conditional set; a read is of the reader's own copy",
         frozenset(("eventually convergent", "monotonic writes", "writes follow reads")),
-        "a copy follows the store's one order, but when it follows nobody says, and a new pod forgets",
+        "a copy follows the store's one order, but at an unknown distance, and a new pod forgets",
     ),
     Mechanism(
         "follower",
@@ -63,7 +63,7 @@ MECHANISMS = (
     Mechanism(
         "backup-copy",
         "a backup's local copy",
-        "writes go through the primary; a read is of the backup's disk, which asks nobody",
+        "writes go through the primary; a read is of the backup's disk, without asking the primary",
         frozenset(),
         "the copy is there before the decision, and a backup that has been replaced has missed some",
     ),
@@ -72,7 +72,7 @@ MECHANISMS = (
         "primary-backup through the primary",
         "writes and reads go through the primary, which checks its epoch",
         EVERYTHING,
-        "one primary at a time decides, and whoever was deposed can't read any more",
+        "one primary at a time decides, and a deposed one can't read any more",
     ),
     Mechanism(
         "notes-quorum",
@@ -91,7 +91,7 @@ MECHANISMS = (
     Mechanism(
         "no-write-back",
         "a quorum without write-back",
-        "N=5, W=3, R=3; a read returns the newest of three answers, whoever holds it",
+        "N=5, W=3, R=3; a read returns the newest of three replies",
         frozenset(),
         "a read sees every completed write; one that is half done it may see, miss, and see again",
     ),

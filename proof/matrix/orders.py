@@ -1,9 +1,9 @@
-"""What one row's process is told on its command line."""
+"""What one row's process gets on its command line."""
 
 import json
 from dataclasses import asdict, dataclass
 
-# A host or a member that is silent for so long is dead; the clients' sessions outlive every fault.
+# A host or a member that is silent this long is dead; the clients' sessions outlive every fault.
 HOST_SESSION_S = 3.0
 CLIENT_SESSION_S = 10.0
 # The longest that one operation may take before its caller is in doubt.
@@ -18,7 +18,7 @@ class Orders:
     follower: the server that will be cut off from its leader.
     others: all other servers.
     chroot: the row's own root, prepared.
-    folder: for its participants' disks; somebody else removes it.
+    folder: for its participants' disks; the matrix removes it.
     seed: of the nemesis, and of what the clients choose.
     """
 

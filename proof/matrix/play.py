@@ -84,7 +84,7 @@ class _Homes:
 
 
 def _homes(hosts: str, servers: Servers | None) -> _Homes:
-    """Of a single server, or of somebody else's, all are both."""
+    """A single server, or servers that aren't ours, are both."""
     found = servers.status() if servers is not None else []
     follower = next((one for one in found if one.mode == "follower"), None)
     if follower is None:

@@ -44,7 +44,7 @@ _THINK_S = (0.06, 0.25)
 # of five is not missed by all of these.
 _LAST_READS = 3
 _LAST_READING_S = 12.0
-# A participant that can't come back (its server is away) is asked again for so long.
+# A participant that can't come back (its server is away) is asked again this long.
 _RETURN_S = 25.0
 
 
@@ -62,7 +62,7 @@ class Row:
         self._written = 0
 
     def play(self, begin_at_s: float, mended: Callable[[], None]) -> None:
-        """Calm, then the standard faults; after each it goes quiet, and everybody reads."""
+        """Calm, then the standard faults; after each it goes quiet, and all clients read."""
         self._act("calm", begin_at_s, begin_at_s + CALM_S)
         self._goes_quiet("calm", QUIET_S, READING_S)
         nemesis = eventlet.spawn(self._torment, begin_at_s)
@@ -106,16 +106,16 @@ class Row:
     # -- quiet --
 
     def _goes_quiet(self, act: str, quiet_s: float, reading_s: float) -> None:
-        """Everybody reads, then nobody does anything, then everybody reads again.
+        """All clients read, then it is quiet, then all read again.
 
-        What nobody answered may come to light in the first round, and has happened by then at the latest: so
+        An operation without a reply may show in the first round, and has happened by then at the latest: so
         only what is read in the second shows where it all ended.
         """
-        self._everybody_reads(act, reading_s)
+        self._all_read(act, reading_s)
         eventlet.sleep(quiet_s)
-        self._everybody_reads(act, reading_s)
+        self._all_read(act, reading_s)
 
-    def _everybody_reads(self, act: str, for_s: float) -> None:
+    def _all_read(self, act: str, for_s: float) -> None:
         """What each has read before it reads again."""
         until_s = time.monotonic() + for_s
         readers = [eventlet.spawn(self._reads_again, client, act, until_s) for client in CLIENTS]

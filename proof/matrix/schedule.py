@@ -6,7 +6,7 @@ First nothing, then the standard faults, one after the other:
     a crashed one       a replica's host dies and comes back; so does one of ZooKeeper's servers
     a cut follower      one of ZooKeeper's followers is cut off from its leader, with its clients
     a killed leader     ZooKeeper's leader
-    concurrent writers  everybody writes, not only the first client
+    concurrent writers  all clients write, not only the first
 
 A row carries out what concerns its participants, the matrix what concerns ZooKeeper's servers.
 """
@@ -26,7 +26,7 @@ READERS = ("bob", "carol", "dave")
 CLIENTS = (WRITER, *READERS)
 
 CALM_S = 10.0
-# After calm everybody reads, it is quiet, and everybody reads again.
+# After calm all clients read, it is quiet, and all read again.
 QUIET_S = 1.3
 READING_S = 2.5
 STORM_AT_S = CALM_S + READING_S + QUIET_S + READING_S
@@ -35,14 +35,14 @@ _CUT_S = 0.9
 _MAIMED_S = 1.8
 _REST_S = 0.4
 _CRASHED_S = 3.5  # longer than a session
-# A follower that hears no leader says so after three seconds, and serves nobody from then on.
+# A follower that hears no leader says so after three seconds, and serves no client from then on.
 _PARTED_S = 2.7
 _LEADERLESS_S = 4.0
 
 
 @dataclass(frozen=True, slots=True)
 class Deed:
-    """One deed of the nemesis: so many seconds after the beginning, to whom."""
+    """One fault: when, in seconds after the beginning, and to which participant."""
 
     at_s: float
     verb: RowVerb | ServerVerb

@@ -114,7 +114,7 @@ def as_json(rows: Sequence[Measured], seed: int) -> dict[str, Any]:
 
 
 def verdict(rows: Sequence[Measured]) -> Verdict:
-    """On what theory promises; that the others were caught is told beside it."""
+    """On what theory promises; that the others were caught is said beside it."""
     broken = [_broken(row, guarantee, finding) for row, guarantee, finding in _promised(rows, "violated")]
     if broken:
         return Verdict("violated", "; ".join(broken))

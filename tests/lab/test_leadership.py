@@ -101,7 +101,7 @@ def test_it_is_settled_when_primary_and_backup_are_ours_and_alive(
 ) -> None:
     with following(one_server.hosts) as (followed, told):
         until_told(told, None)
-        assert followed.unsettled(PODS) == "nobody leads"
+        assert followed.unsettled(PODS) == "no worker leads"
         store.create(paths.EPOCH, FIRST.led_by("worker-1", "worker-1~a~01").to_bytes())
         until_told(told, None, "worker-1")
         assert followed.unsettled(PODS) == "worker-1 leads without a backup"

@@ -29,7 +29,7 @@ def test_an_upload_that_was_aborted_is_sent_again_under_another_key(tab: Tab) ->
     tab.page.route("**/upload", abort_the_first)
     tab.send(photo())
 
-    tab.says("#said", "stored; two disks have it")
+    tab.says("#said", "stored on two disks")
     assert len(set(keys)) == len(keys) == 2
 
 

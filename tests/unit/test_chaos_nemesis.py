@@ -24,7 +24,7 @@ def test_a_harm_is_counted_when_it_was_done_and_not_when_there_was_nobody_to_har
 
     def nobody_there() -> None:
         played["nobody there"] += 1
-        raise Refused("nobody leads")
+        raise Refused("no worker leads")
 
     def not_carried_out() -> None:
         played["not carried out"] += 1

@@ -18,7 +18,7 @@ export function wireConfiguration() {
   });
 }
 
-/** Each pod's copy, and how long after the write it said that it has it. */
+/** Each pod's copy, and how long after the write it reported it. */
 export function showConfiguration({ pods, config }) {
   if (!config) return;
   const input = found("chunk");
@@ -30,7 +30,7 @@ export function showConfiguration({ pods, config }) {
     const bar = h("meter", { min: 0, max: longest, value: pod.lag_ms ?? 0, "aria-label": `lag of ${pod.pod}` });
     return h("li", { class: has ? "has" : "old" }, badge(pod.pod), h("span", {}, pod.pod), has ? bar : h("span", { class: "bar" }), h("span", { class: "words" }, words));
   }));
-  say(found("config-now"), config.error ? `What stands there is not applied: ${config.error}` : `ZooKeeper has chunk_size ${config.chunk_size}, version ${zxid(config.version)}`);
+  say(found("config-now"), config.error ? `Not applied: ${config.error}` : `ZooKeeper has chunk_size ${config.chunk_size}, version ${zxid(config.version)}`);
 }
 
 // -- the ACK trail --
@@ -47,7 +47,7 @@ const STEPS = [
 
 export function showTrail(trail) {
   if (!trail) {
-    found("lanes").replaceChildren(h("p", { class: "quiet" }, "No upload since this page was opened, or this master leads."));
+    found("lanes").replaceChildren(h("p", { class: "quiet" }, "No upload since this page was opened, or since this master leads."));
     say(found("trail-said"), "");
     return;
   }
@@ -113,7 +113,7 @@ let last = null;
 export function showObject(object) {
   if (!object) return;
   last = object;
-  say(found("object-name"), object.id ? `${named(object.id)}${object.gone ? ": gone with its job; this is what it was" : ""}` : "No object yet: write one.");
+  say(found("object-name"), object.id ? `${named(object.id)}${object.gone ? ": gone with its job; its last state" : ""}` : "No object yet: write one.");
   const newest = Math.max(0, ...object.replicas.map((one) => one?.counter ?? 0));
   found("replicas").replaceChildren(...object.replicas.map((replica, at) => box(object, replica, at + 1, newest)));
 }

@@ -28,7 +28,7 @@ export function ms(value) {
   return value < 1000 ? `${Math.round(value * 10) / 10} ms` : `${(value / 1000).toFixed(1)} s`;
 }
 
-/** What a request was answered; an Error with the server's own sentence where it refused. */
+/** The reply to a request; an Error with the server's own sentence where it refused. */
 export async function ask(path, options = {}) {
   const answer = await fetch(path, options);
   let body = null;

@@ -7,25 +7,25 @@ const JOBS_KEPT = 10;
 const CELLS_KEPT = 4;
 const PATIENCE_MS = 60_000;
 const UPLOAD_MS = 300_000; // a large picture over a slow network
-const PICTURE_AFTER_MS = 300; // jobs that follow each other quickly are not looked at
+const PICTURE_AFTER_MS = 300; // jobs that follow each other quickly are not shown
 const HEAD_LETTERS = 600;
 
 export class Job {
   constructor(pods) {
     this.pods = pods;
-    this.jobs = new Map(); // id -> as told
+    this.jobs = new Map(); // id -> the last event
     this.phases = new Map(); // id -> Map of phase -> Phase
     this.followed = null;
     this.chosen = false; // by a person: it stays
     this.painting = false;
-    this.mine = null; // the last that was sent from here, until it has ended
+    this.mine = null; // the latest upload from here, until it has ended
     this.rows = new Map(); // id -> the row of the last jobs' table
     found("upload").addEventListener("submit", (event) => {
       event.preventDefault();
       this.send(new FormData(event.target));
     });
     this.listenForDrops(found("drop"), found("upload").elements.image);
-    found("drop").addEventListener("change", (event) => say(found("said"), event.target.files[0] ? `${event.target.files[0].name}: ready to be sent` : ""));
+    found("drop").addEventListener("change", (event) => say(found("said"), event.target.files[0] ? `${event.target.files[0].name}: ready to send` : ""));
   }
 
   listenForDrops(zone, input) {
@@ -34,7 +34,7 @@ export class Job {
       event.preventDefault();
       zone.classList.toggle("over", is);
     };
-    // Anywhere: a browser leaves the page for a file that is dropped where nobody takes it.
+    // Anywhere: a browser leaves the page for a file that is dropped on no element that takes it.
     window.addEventListener("dragover", over(true));
     window.addEventListener("dragleave", over(false));
     window.addEventListener("drop", (event) => {
@@ -51,27 +51,27 @@ export class Job {
 
   // -- sending --
 
-  /** A stubborn client: the same request, under the same key, until somebody says what became of it. */
+  /** A persistent client: it repeats the request under the same key until the outcome is known. */
   async send(form) {
     const name = form.get("image").name;
     let key = newKey();
-    let doubt = false; // an attempt of which nobody has said what became of it
+    let doubt = false; // an attempt with an unknown outcome
     const until = Date.now() + PATIENCE_MS;
-    say(found("said"), `${name}: sending; the answer comes when two disks have it`);
+    say(found("said"), `${name}: sending; the answer comes once it is on two disks`);
     for (;;) {
       try {
         const { job_id: id } = await ask("/upload", { method: "POST", body: form, headers: { "Idempotency-Key": key }, signal: AbortSignal.timeout(UPLOAD_MS) });
-        say(found("said"), `${name}: stored; two disks have it`);
+        say(found("said"), `${name}: stored on two disks`);
         this.follow(id, true);
         this.mine = id;
         this.announce();
         return;
       } catch (error) {
         doubt ||= inDoubt(error);
-        if (error.body?.aborted) [key, doubt] = [newKey(), false]; // that one never will be: the next is another
+        if (error.body?.aborted) [key, doubt] = [newKey(), false]; // that key is aborted: the next attempt takes a new one
         const mayPass = error.status === undefined || [403, 503, 504].includes(error.status);
         if (!mayPass || Date.now() > until) {
-          say(found("said"), `${name}: ${doubt ? "in doubt: it may be stored, or not; the last jobs tell" : "not done"}: ${why(error)}`);
+          say(found("said"), `${name}: ${doubt ? "in doubt: it may be stored, or not; see the recent jobs" : "not done"}: ${why(error)}`);
           return;
         }
         say(found("said"), `${name}: ${why(error)} (trying again)`);
@@ -80,7 +80,7 @@ export class Job {
     }
   }
 
-  // -- what is told --
+  // -- what the stream brings --
 
   reset(jobs, tasks, kinds) {
     this.jobs = new Map([...jobs].reverse().map((job) => [job.id, job]));
@@ -122,7 +122,7 @@ export class Job {
     if (told.job === this.followed) this.paintSoon();
   }
 
-  /** That the job which was sent from here has ended, and how: for a screen reader. Everybody else sees it. */
+  /** That the job which was sent from here has ended, and how: for a screen reader. */
   announce() {
     const job = this.jobs.get(this.mine);
     if (!job || !hasEnded(job)) return;
@@ -247,7 +247,7 @@ export class Job {
     }, 200);
   }
 
-  /** A row is made once and then only changed: who is about to press something in it must not lose it. */
+  /** A row is made once and then only changed: a button must not vanish under a click. */
   list() {
     for (const [id, row] of this.rows) {
       if (this.jobs.has(id)) continue;
@@ -291,7 +291,7 @@ function words(job, done) {
 
 const size = (bytes) => (bytes < 1e6 ? `${Math.ceil(bytes / 1e3)} kB` : `${(bytes / 1e6).toFixed(1)} MB`);
 
-/** The first letters of a result that is text; nothing where it can't be had, or is no longer kept. */
+/** The first letters of a result that is text; nothing where it is unavailable. */
 async function beginning(job) {
   try {
     const answer = await fetch(job.download);

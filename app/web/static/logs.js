@@ -1,4 +1,4 @@
-// A pane for each pod's log. Nothing is read, by anybody, until somebody looks.
+// A pane for each pod's log. No log is read until they are shown.
 
 import { badge, clock, found, h, say } from "./dom.js";
 
@@ -14,7 +14,7 @@ export class Logs {
     show.addEventListener("click", () => {
       const shown = show.getAttribute("aria-expanded") !== "true";
       show.setAttribute("aria-expanded", String(shown));
-      say(show, shown ? "Hide the logs" : "Show the logs");
+      say(show, shown ? "Hide logs" : "Show logs");
       found("panes").hidden = found("pause").hidden = !shown;
       onShow(shown);
     });

@@ -1,4 +1,4 @@
-// What comes from the master, to the panel that shows it.
+// Brings each event of the master to the panel that shows it.
 
 import { showConfiguration, showObject, showTrail, wireConfiguration, wireQuorum } from "./consistency.js";
 import { found, say } from "./dom.js";
@@ -13,7 +13,7 @@ const pods = new Pods();
 const job = new Job(pods);
 let master = null;
 let lostAt = null;
-let told = null; // the last that was told of the pods
+let told = null; // the last news of the pods
 
 function connected(words) {
   document.body.classList.remove("lost");
@@ -56,7 +56,7 @@ const stream = new Stream({
     document.body.classList.add("lost");
     lostAt ??= Date.now();
     pods.silent(master);
-    say(found("connection"), `Lost ${master ? `the master, ${master}` : "the connection"}; looking for who leads${why ? `: ${why}` : " …"}`);
+    say(found("connection"), `Lost ${master ? `the master, ${master}` : "the connection"}; looking for the new master${why ? `: ${why}` : " …"}`);
   },
 });
 const logs = new Logs((shown) => stream.show(shown));

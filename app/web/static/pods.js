@@ -1,4 +1,4 @@
-// The cards: who is there, in which role, and what each does. A pod that has gone stays for a while, grey.
+// The cards: each pod, its role and its work. A pod that has gone stays for a while, grey.
 
 import { badge, clock, found, h, lookOf, say, zxid } from "./dom.js";
 
@@ -11,7 +11,7 @@ export class Pods {
     this.cards = new Map(); // pod -> {element, fields, gone}
     this.works = new Map(); // pod -> what it does for the job that the page follows
     this.live = new Map();
-    this.blind = false; // nothing was heard for so long that nobody can say when somebody went
+    this.blind = false; // silent for too long to know when a pod went
     setInterval(() => this.forget(), 5_000);
   }
 
@@ -24,7 +24,7 @@ export class Pods {
     }
     this.blind = false;
     const backup = epoch.backup ? `, backed up by ${epoch.backup}` : ", without a backup";
-    say(found("leader"), epoch.primary ? `Epoch ${epoch.number}: ${epoch.primary} leads${backup}` : "Nobody leads");
+    say(found("leader"), epoch.primary ? `Epoch ${epoch.number}: ${epoch.primary} leads${backup}` : "No pod leads");
   }
 
   isLive(name) {
@@ -74,7 +74,7 @@ export class Pods {
     for (const card of this.cards.values()) if (!card.gone && card.pod) this.tellWork(card, card.pod);
   }
 
-  /** The connection to this one is lost; whether it lives will be known when somebody leads. */
+  /** The connection to this one is lost; whether it is alive is known once a pod leads. */
   silent(name) {
     const card = this.cards.get(name);
     if (!card || card.gone) return;

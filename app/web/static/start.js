@@ -1,5 +1,5 @@
 // The page is a dozen files, and a browser that loses one (its machine's network has just changed: Docker does
-// that with every container) runs none of them. So whoever can't start asks for all of it again, a few times.
+// that with every container) runs none of them. So a page that can't start loads all of it again, a few times.
 
 const TRIES = 5;
 const PAUSE_MS = 500;

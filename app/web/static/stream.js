@@ -1,9 +1,9 @@
-// One connection to whoever leads. It comes back by itself, with the number of the last event that it has had:
-// the same master goes on from there, and another one sends a snapshot of everything.
+// One connection to the master. It reconnects by itself, with the number of the last event that it has had:
+// the same master goes on from there, another one sends a snapshot of everything.
 
 const KINDS = ["snapshot", "resumed", "job", "tasks", "pods", "object", "trail", "log", "beat", "cluster"];
 const SILENCE_MS = 25_000; // the master gives a sign of life every ten seconds
-const HIDDEN_MS = 10_000; // a page that nobody sees gives its connection back
+const HIDDEN_MS = 10_000; // a hidden page gives its connection back
 const LONGEST_PAUSE_MS = 1_500;
 
 export class Stream {
@@ -58,7 +58,7 @@ export class Stream {
       const answer = await fetch("/jobs", { signal: AbortSignal.timeout(3_000) });
       if (!answer.ok && this.tries) this.on.lost((await answer.json()).error);
     } catch {
-      // Nobody answers: the next try will tell.
+      // No reply: the next attempt shows.
     }
   }
 

@@ -3,7 +3,7 @@
 import { h, lookOf } from "./dom.js";
 
 const MOST_CELLS = 400; // with more tasks, a cell stands for several
-const FEW = 64; // so many have room for a letter
+const FEW = 64; // up to this many have room for a letter
 
 /** "0-3,7" -> 0, 1, 2, 3, 7 */
 function* each(ranges) {
@@ -52,7 +52,7 @@ export class Phase {
     }
   }
 
-  /** `alive(pod)`: the tasks of one that isn't are about to move. */
+  /** `alive(pod)`: the tasks of a dead one are about to move. */
   paint(alive) {
     for (const index of this.held.keys()) this.dirty.add(Math.floor(index / this.group));
     for (const number of this.dirty) if (number < this.cells.length) this.paintCell(number, alive);

@@ -1,4 +1,4 @@
-"""A job whose tasks take time and say whose turn it was: so that a nemesis can hit one in its middle.
+"""A job with slow tasks that record which worker ran them: so that a nemesis can hit one while it runs.
 
 A task waits in many short steps. A process that is stopped and goes on has the rest of them still before it,
 which a single sleep would not.

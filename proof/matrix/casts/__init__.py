@@ -22,7 +22,7 @@ class Cast(Protocol):
     """What a row needs of its cast. Whatever ends otherwise than with a result raises one of NOT_A_RESULT."""
 
     def open(self) -> None:
-        """Everybody on stage, and whole."""
+        """All participants started, and whole."""
 
     def begin(self, act: str) -> None:
         """What the clients work on from now on."""

@@ -1,7 +1,7 @@
 """Primary-backup among three members; each transaction is a key of its own, written once.
 
-node-1 lives at the follower that will be cut off, and leads in the beginning. A client asks whoever believes
-to lead, so now and then somebody who has been deposed.
+node-1 lives at the follower that will be cut off, and leads in the beginning. A client asks the member that
+believes to lead, so now and then a deposed one.
 """
 
 import random
@@ -26,7 +26,7 @@ from proof.matrix.orders import HOST_SESSION_S, OPERATION_S, STEP_S, Orders
 _MEMBERS = 3
 # node-1's session: it runs out well before its server notices, after three seconds, that it is alone.
 _SHORT_SESSION_S = 1.0
-# A reader asks for one of the last so many transactions: what is old nobody disputes.
+# A reader asks for one of this many last transactions: old ones are settled.
 _RECENT = 4
 
 
@@ -61,7 +61,7 @@ class ThroughPrimary:
     def open(self) -> None:
         for actor in self._actors:
             actor.start()
-            self._wait_for(lambda: bool(self._leading()), "somebody leads")
+            self._wait_for(lambda: bool(self._leading()), "a member leads")
         self._wait_for(lambda: any(primary.epoch.backup for primary in self._leading()), "there is a backup")
 
     def begin(self, act: str) -> None:
@@ -112,7 +112,7 @@ class ThroughPrimary:
     def _primary(self) -> Primary:
         """One of those who believe to lead."""
         if not (leading := self._leading()):
-            raise NoBackup("nobody leads at the moment: nothing was written")
+            raise NoBackup("no member leads at the moment: nothing was written")
         return self._choose.choice(leading)
 
     def _backing_up(self) -> list[int]:
@@ -158,11 +158,11 @@ class ThroughPrimary:
 
 
 class BackupsCopy(ThroughPrimary):
-    """Writes go through the primary; a read is of the disk of whoever believes to back up."""
+    """Writes go through the primary; a read is of the disk of the member that believes to back up."""
 
     def read(self, client: str, key: str) -> tuple[Value, Version | None]:
         if not (backups := self._backing_up()):
-            raise Refused("nobody backs up at the moment")
+            raise Refused("no member backs up at the moment")
         disk = self._disk(self._choose.choice(backups))
         payload = tpool.execute(disk.load, self._job(key), sha256(self._payloads[key].encode()))
         return (None if payload is None else payload.decode()), None

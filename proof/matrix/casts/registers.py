@@ -32,7 +32,7 @@ class WithoutWriteBack(Register):
     """A regular register (Lamport 1986): a read that meets a write half done makes nothing of it."""
 
     def read(self) -> Versioned:
-        """The newest of R answers, whoever holds it. Raises TooFewReplicas."""
+        """The newest of R replies, wherever it is held. Raises TooFewReplicas."""
         seen = self._query(self._quorum.r, zk.Deadline(self._timeout_s))
         return newest(answer.held for answer in seen.values())
 
@@ -183,7 +183,7 @@ class Registers:
 
     @staticmethod
     def _site(client: str) -> str:
-        """Whose links a client uses: the writer and who lives at the follower have their own."""
+        """The links that a client uses: the writer has its own, and so has the client at the follower."""
         return client if client in (WRITER, "carol") else "bob"
 
     def _replicas(self, object_id: str, client: str) -> Replicas:
@@ -198,4 +198,4 @@ def _host(index: int, client: Any) -> list[ReplicaHost]:
 
 
 def _ignored(replica: int, held: Versioned) -> None:
-    """Nobody has asked for it."""
+    """No client has asked for it."""

@@ -76,7 +76,7 @@ class Checked(Plain):
                 done = zookeeper.set_async(_path(key), value.encode(), version=stat.version)
                 return zk.wait(done, deadline).mzxid, ""
             except BadVersionError:
-                continue  # somebody was first; ours did not happen
+                continue  # another writer was first; ours did not happen
 
     def read(self, client: str, key: str) -> tuple[Value, Version | None]:
         deadline = zk.Deadline(OPERATION_S)
