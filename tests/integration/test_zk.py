@@ -175,6 +175,8 @@ def test_what_waited_for_a_session_that_has_expired_is_not_answered(place: Place
     client = place.client(link)
     watching = place.client()
     zk.wait(client.create_async("/nodes/x", ephemeral=True), zk.Deadline(5))
+    # Else its absence may only mean that this server has not heard of it yet.
+    eventually(lambda: zk.wait(watching.exists_async("/nodes/x"), zk.Deadline(5)))
     link.cut()
     try:
         result = client.create_async("/nodes/never")

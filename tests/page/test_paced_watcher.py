@@ -2,10 +2,10 @@
 
 import logging
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from types import SimpleNamespace
 from typing import Any
 
-import eventlet
 import pytest
 
 from app.consistency.engine.fencing import NO_EPOCH
@@ -14,68 +14,62 @@ from app.web.paced_watcher import PacedWatcher
 from app.web.stream import Stream
 from app.web.trail import Trail
 from app.zookeeper import client as zk
+from tests.conftest import eventually
 
-Look = Callable[[set[str]], None]
+
+class Looking:
+    """A watcher, what it has looked at, and the watch's callback. ``trouble`` ends a look, by its number."""
+
+    def __init__(self, trouble: dict[int, Exception]) -> None:
+        client = SimpleNamespace(connected=True, add_listener=lambda _: None, remove_listener=lambda _: None)
+        self.looks: list[set[str]] = []
+        self._trouble = trouble
+        self.watcher = PacedWatcher(client, "a test's watcher", self._look, 0.0)
+
+    def _look(self, paths: set[str]) -> None:
+        self.looks.append(paths)
+        if len(self.looks) in self._trouble:
+            raise self._trouble[len(self.looks)]
+
+    def after(self, *changed: str | None) -> list[set[str]]:
+        """The looks, once these have changed at the same moment, and something was looked at since."""
+        before = len(self.looks)
+        for path in changed:
+            self.watcher.changed(SimpleNamespace(path=path))
+        eventually(lambda: len(self.looks) > before)
+        return self.looks
 
 
 @pytest.fixture
-def eye_of() -> Iterator[Callable[[Look], PacedWatcher]]:
-    client = SimpleNamespace(connected=True, add_listener=lambda _: None, remove_listener=lambda _: None)
-    made: list[PacedWatcher] = []
+def looking() -> Iterator[Callable[..., Looking]]:
+    with ExitStack() as closing:
 
-    def eye(look: Look) -> PacedWatcher:
-        made.append(PacedWatcher(client, "a test's eye", look, 0.0))
-        made[-1].start()
-        eventlet.sleep(0.01)
-        return made[-1]
+        def started(trouble: dict[int, Exception] | None = None) -> Looking:
+            made = Looking(trouble or {})
+            made.watcher.start()
+            closing.callback(made.watcher.stop)
+            eventually(lambda: made.looks)
+            return made
 
-    yield eye
-    for one in made:
-        one.stop()
+        yield started
 
 
-def told(eye: PacedWatcher, *changed: str | None) -> None:
-    for path in changed:
-        eye.changed(SimpleNamespace(path=path))
-    eventlet.sleep(0.01)
-
-
-def test_what_has_changed_is_looked_at_and_at_first_all_of_it(eye_of: Callable[[Look], PacedWatcher]) -> None:
-    looks: list[set[str]] = []
-    eye = eye_of(looks.append)
-
-    told(eye, "/a", "/b")
-
-    assert looks == [set(), {"/a", "/b"}]
+def test_what_has_changed_is_looked_at_and_at_first_all_of_it(looking: Callable[..., Looking]) -> None:
+    assert looking().after("/a", "/b") == [set(), {"/a", "/b"}]
 
 
 def test_when_a_lost_connection_has_taken_the_watches_all_of_it_is_looked_at(
-    eye_of: Callable[[Look], PacedWatcher],
+    looking: Callable[..., Looking],
 ) -> None:
-    looks: list[set[str]] = []
-    eye = eye_of(looks.append)
-
-    told(eye, "/a", None)
-
-    assert looks == [set(), set()]
+    assert looking().after("/a", None) == [set(), set()]
 
 
-def test_after_a_look_that_nobody_answered_all_of_it_is_looked_at(
-    eye_of: Callable[[Look], PacedWatcher],
-) -> None:
-    looks: list[set[str]] = []
+def test_after_a_look_that_nobody_answered_all_of_it_is_looked_at(looking: Callable[..., Looking]) -> None:
+    one = looking({2: zk.NO_REPLY[0]()})
 
-    def look(paths: set[str]) -> None:
-        looks.append(paths)
-        if len(looks) == 2:
-            raise zk.NO_REPLY[0]
+    one.after("/a")
 
-    eye = eye_of(look)
-    told(eye, "/a")
-
-    told(eye, "/b")
-
-    assert looks == [set(), {"/a"}, set()]
+    assert one.after("/b")[:3] == [set(), {"/a"}, set()]
 
 
 def test_an_upload_that_was_stored_before_is_told_as_known() -> None:
