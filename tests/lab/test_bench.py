@@ -38,10 +38,15 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], P
     folder = tmp_path_factory.mktemp("bench") / "results"
     command = [*BENCH, "--samples", "3", "--json", "--into", str(folder)]
     ran = subprocess.run(command, cwd=TOP, capture_output=True, text=True)
-    if ran.returncode == BUSY:  # too busy for one of its parts, and honest about it: then once more
-        ran = subprocess.run(command, cwd=TOP, capture_output=True, text=True)
-    assert ran.returncode == 0, f"{ran.stdout}\n{ran.stderr}"
-    return json.loads(ran.stdout), folder
+    assert ran.returncode in (0, BUSY), f"{ran.stdout}\n{ran.stderr}"
+    told = json.loads(ran.stdout)
+    assert (ran.returncode == BUSY) == bool(told["left_out"])
+    return told, folder
+
+
+def assert_all(measured: set[Any], expected: set[Any], told: dict[str, Any]) -> None:
+    """All of it, but for what a machine was too busy for, where the bench says so."""
+    assert measured == expected or (told["left_out"] and measured < expected), told["left_out"]
 
 
 @pytest.mark.whole
@@ -49,7 +54,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], P
 def test_every_operation_has_its_floor_and_its_ratio(results: tuple[dict[str, Any], Path]) -> None:
     rows = {row["operation"]: row for row in results[0]["rows"]}
 
-    assert set(rows) == ROWS
+    assert_all(set(rows), ROWS, results[0])
     for row in rows.values():
         assert min(row["ours_ms"], row["floor_ms"], row["target"]) > 0
         assert row["ratio"] == pytest.approx(row["ours_ms"] / row["floor_ms"])
@@ -75,8 +80,9 @@ def test_every_growth_has_points_an_exponent_and_what_limits_it(
 ) -> None:
     growths = {growth["title"]: growth for growth in results[0]["growth"]}
 
-    assert {title: {one["of"] for one in growth["series"]} for title, growth in growths.items()} == SERIES
-    for growth in growths.values():
+    assert_all(set(growths), set(SERIES), results[0])
+    for title, growth in growths.items():
+        assert {one["of"] for one in growth["series"]} == SERIES[title]
         assert growth["limit"]
         for series in growth["series"]:
             assert len(series["points"]) == 3
@@ -90,7 +96,7 @@ def test_every_growth_has_points_an_exponent_and_what_limits_it(
 def test_the_worker_has_its_figures(results: tuple[dict[str, Any], Path]) -> None:
     figures = results[0]["worker"]
 
-    assert {figure["unit"] for figure in figures} == {"s", "MiB", "%", ""}
+    assert_all({figure["unit"] for figure in figures}, {"s", "MiB", "%", ""}, results[0])
     assert all(figure["over"] == (round(figure["value"], 2) > figure["target"]) for figure in figures)
 
 
@@ -102,4 +108,5 @@ def test_the_folder_has_the_same_as_json_and_as_a_chart(results: tuple[dict[str,
     assert json.loads((folder / "bench.json").read_text(encoding="utf-8")) == told
     chart = ElementTree.fromstring((folder / "bench.svg").read_text(encoding="utf-8"))
     words = {node.text for node in chart.iter("{http://www.w3.org/2000/svg}text")}
-    assert ROWS | set(SERIES) <= words
+    parts = [row["operation"] for row in told["rows"]] + [growth["title"] for growth in told["growth"]]
+    assert set(parts) <= words
