@@ -42,7 +42,6 @@ class Played:
 
     Attributes:
         left: its processes and temporary files that were still there afterwards.
-        peak_mb: the most memory that its own process had (not its children's), as Linux tells; else None.
     """
 
     demo: str
@@ -50,7 +49,6 @@ class Played:
     stdout: str
     stderr: str
     left: list[str]
-    peak_mb: float | None
     seconds: float
 
     @property
@@ -127,7 +125,6 @@ class Playing:
             bufsize=1,
             start_new_session=True,
         )
-        self._peak_mb: float | None = None
         self._out: list[str] = []
         self._err: list[str] = []
         assert self.process.stdout is not None
@@ -208,7 +205,7 @@ class Playing:
             pytest.fail(f"{self.demo} still ran after {within_s:g} s:\n{self.stdout}\n{self.stderr}")
         seconds = time.monotonic() - self._began
         self._drain()
-        return Played(self.demo, status, self.stdout, self.stderr, self.left(), self._peak_mb, seconds)
+        return Played(self.demo, status, self.stdout, self.stderr, self.left(), seconds)
 
     def left(self) -> list[str]:
         """Processes and files of this run that are there now."""
@@ -222,8 +219,6 @@ class Playing:
     def _read(self, stream: IO[str], into: list[str]) -> None:
         while text := stream.readline(1) if self._by_letters else stream.readline():
             into.append(text)
-            if text.endswith("\n"):
-                self._peak_mb = max(self._peak_mb or 0.0, peak_mb(self.process.pid) or 0.0) or None
 
     @property
     def _by_letters(self) -> bool:
@@ -244,16 +239,6 @@ def play_at_once(
     with ExitStack() as closing_all:
         playing = [closing_all.enter_context(Playing(*run, zookeeper=zookeeper)) for run in runs]
         return [one.finish(within_s) for one in playing]
-
-
-def peak_mb(pid: int) -> float | None:
-    """The high-water mark of a process that still runs; None where there is no /proc."""
-    try:
-        text = Path(f"/proc/{pid}/status").read_text()
-    except OSError:
-        return None
-    found = re.search(r"VmHWM:\s+(\d+) kB", text)
-    return int(found[1]) / 1024 if found else None
 
 
 def processes_of(mark: str) -> list[tuple[int, str]]:
