@@ -7,7 +7,7 @@ import itertools
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from app.consistency.eventual import encoded, publish
 from app.zookeeper import client as zk, paths
 from lab.console import print_to_stderr
 from lab.guard import GuardedDirectory
-from lab.workers import Worker, Workers
+from lab.workers import COMMAND, Worker, Workers
 from tests.client import PATIENCE_S, Client
 from tests.conftest import Ensemble, znodes_below
 
@@ -66,7 +66,21 @@ class Cluster(Client):
 
     def kill(self, worker: Worker) -> None:
         worker.send(signal.SIGKILL)
-        assert worker.gone(time.monotonic() + 10)
+        assert worker.gone(time.monotonic() + PATIENCE_S)
+
+    def restart_all(
+        self, between: Callable[[], None] = lambda: None, command: Sequence[str] = COMMAND
+    ) -> None:
+        """Told to end, all at once, and started again."""
+        for worker in self.workers.all:
+            worker.send(signal.SIGTERM)
+        for worker in self.workers.all:
+            assert worker.gone(time.monotonic() + PATIENCE_S)
+            worker.ended()
+        between()
+        for worker in self.workers.all:
+            worker.start(command)
+        self.settle()
 
     @contextlib.contextmanager
     def stopped(self, worker: Worker) -> Iterator[None]:

@@ -9,7 +9,7 @@ import signal
 import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -18,8 +18,8 @@ import pytest
 from app.consistency.engine.disk import sha256
 from app.consistency.engine.transactions import Outcome
 from app.demo.servers import Servers
-from app.settings import DEFAULT_SESSION_TIMEOUT_S
 from app.zookeeper import client as zk, paths
+from lab.workers import COMMAND
 from tests.client import PATIENCE_S
 from tests.worker.conftest import Cluster, Picture, as_file, as_pixels, equalized, noise
 
@@ -27,6 +27,7 @@ from tests.worker.conftest import Cluster, Picture, as_file, as_pixels, equalize
 CHUNK = 24
 SHAPE = (3000, 2200)
 PHASES = ("histograms", "equalize")
+LONG_SESSION_S = 40.0
 
 
 @pytest.fixture
@@ -80,7 +81,7 @@ def test_a_job_survives_two_workers_at_once(cluster: Cluster, picture: Picture) 
 
     for victim in victims:
         victim.send(signal.SIGKILL)
-    assert all(victim.gone(time.monotonic() + 10) for victim in victims)
+    assert all(victim.gone(time.monotonic() + PATIENCE_S) for victim in victims)
 
     assert is_right(cluster, job_id, picture)
 
@@ -105,7 +106,7 @@ def test_a_master_that_was_stopped_beyond_its_session_changes_nothing(
     job_id = cluster.caught(as_file(picture), phase, at_least=10)
 
     with cluster.stopped(old):
-        deadline = time.monotonic() + 40
+        deadline = time.monotonic() + PATIENCE_S
         while "master" not in cluster.roles().values() and time.monotonic() < deadline:
             time.sleep(0.1)
         during = cluster.ended(job_id)
@@ -291,7 +292,10 @@ def test_a_stubborn_client_with_a_key_gets_one_job_through_a_change_of_masters(c
 
 
 @pytest.mark.whole
-def test_an_orderly_end_hands_over_before_a_session_could_expire(cluster: Cluster, picture: Picture) -> None:
+def test_an_orderly_end_hands_over_before_a_session_could_expire(
+    cluster_of_long_sessions: Cluster, picture: Picture
+) -> None:
+    cluster = cluster_of_long_sessions
     job_id = cluster.stored(as_file(picture))
     master = cluster.who("master")
     began = time.monotonic()
@@ -299,13 +303,21 @@ def test_an_orderly_end_hands_over_before_a_session_could_expire(cluster: Cluste
     master.send(signal.SIGTERM)
     cluster.new_master(other_than=master)
 
-    # Less than a crash would have cost: its session. The bench has the seconds.
-    assert time.monotonic() - began < DEFAULT_SESSION_TIMEOUT_S
-    assert master.gone(time.monotonic() + 20)
+    # Less than a crash would cost: its session. The bench has the seconds.
+    assert time.monotonic() - began < LONG_SESSION_S
+    assert master.gone(time.monotonic() + PATIENCE_S)
     ended = master.ended()
     assert ended is not None
     assert ended.endswith("has ended with status 0")
     assert is_right(cluster, job_id, picture)
+
+
+@pytest.fixture
+def cluster_of_long_sessions(cluster: Cluster) -> Iterator[Cluster]:
+    """Their expiry is far beyond what a hand-over takes on the busiest machine."""
+    cluster.restart_all(command=("env", f"SESSION_TIMEOUT_S={LONG_SESSION_S:g}", *COMMAND))
+    yield cluster
+    cluster.restart_all()
 
 
 RUN = uuid.uuid4().hex

@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lab.workers import COMMAND, Worker
+from lab.workers import Worker
+from tests.client import PATIENCE_S
 from tests.worker.conftest import Cluster, as_file, as_pixels, equalized, noise
 
 SIZE_MIB = 48
@@ -22,18 +23,6 @@ pytestmark = [pytest.mark.whole, pytest.mark.skipif(os.geteuid() != 0, reason="m
 
 def folders(cluster: Cluster) -> list[Path]:
     return [cluster.workers.shared_dir, *(worker.backup_dir for worker in cluster.workers.all)]
-
-
-def restart_all(cluster: Cluster, between: Callable[[], None]) -> None:
-    for worker in cluster.workers.all:
-        worker.send(signal.SIGTERM)
-    for worker in cluster.workers.all:
-        assert worker.gone(time.monotonic() + 20)
-        worker.ended()
-    between()
-    for worker in cluster.workers.all:
-        worker.start(COMMAND)
-    cluster.settle()
 
 
 @pytest.fixture(scope="module")
@@ -49,14 +38,14 @@ def small_disks(cluster_of_five: Cluster) -> Iterator[Cluster]:
         for folder in folders(cluster):
             subprocess.run(["umount", folder], check=True)
 
-    restart_all(cluster, mount)
+    cluster.restart_all(mount)
     try:
         yield cluster
     finally:
         for worker in cluster.workers.all:
             worker.send(signal.SIGCONT)
         cluster.heal()
-        restart_all(cluster, unmount)
+        cluster.restart_all(unmount)
 
 
 @pytest.fixture
@@ -82,7 +71,7 @@ def fill(small_disks: Cluster) -> Iterator[Callable[[Path, float], None]]:
 
 
 def nothing_is_left(cluster: Cluster) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + PATIENCE_S
     while left := [path for path in cluster.files() if "somebody" not in path and "/results/" not in path]:
         assert time.monotonic() < deadline, left
         time.sleep(0.1)
