@@ -40,6 +40,8 @@ settings.load_profile("a busy machine")
 ROOT = Path(__file__).resolve().parent.parent
 # Short, so that a test of an expiry doesn't take long; two of the lab's ticks are half a second.
 SESSION_S = 2.0
+# Of clients whose link is never cut: a busy machine that looks away for two seconds must not end these, too.
+STEADY_SESSION_S = 10.0
 # Each of these builds the image, or waits for who does: one after the other it is built once.
 _WITH_IMAGE = ("tests/containers/", "tests/k8s/test_image.py")
 # What takes minutes begins first, lest the others wait for it at the end.
@@ -151,16 +153,16 @@ class Place:
         self._closing = ExitStack()
 
     def open(self) -> None:
-        owner = zk.connect(self.hosts, session_timeout_s=10)
+        owner = zk.connect(self.hosts, session_timeout_s=STEADY_SESSION_S, deadline_s=30)
         self._closing.callback(zk.disconnect, owner)
-        zk.ensure(owner, (self.chroot,), zk.Deadline(10))
-        self._closing.callback(lambda: remove(owner, self.chroot, zk.Deadline(15)))
-        prepare(self.client(), zk.Deadline(10))
+        zk.ensure(owner, (self.chroot,), zk.Deadline(30))
+        self._closing.callback(lambda: remove(owner, self.chroot, zk.Deadline(60)))
+        prepare(self.client(), zk.Deadline(30))
 
     def client(self, link: Link | None = None) -> Any:
-        """A session of its own, through ``link`` if one is given."""
-        hosts = link.hosts if link is not None else self.hosts
-        client = zk.connect(hosts, chroot=self.chroot, session_timeout_s=SESSION_S)
+        """A session of its own, through ``link`` if one is given: a short one then."""
+        hosts, session_s = (self.hosts, STEADY_SESSION_S) if link is None else (link.hosts, SESSION_S)
+        client = zk.connect(hosts, chroot=self.chroot, session_timeout_s=session_s, deadline_s=30)
         self._closing.callback(zk.disconnect, client)
         return client
 
@@ -199,8 +201,11 @@ def nobody_listens() -> Iterator[int]:
         yield taken.getsockname()[1]
 
 
-def eventually(look: Callable[[], Any], timeout_s: float = 15.0, what: str = "") -> Any:
-    """Wait until ``look()`` is true and return it; on failure, show what it was last."""
+def eventually(look: Callable[[], Any], timeout_s: float = 60.0, what: str = "") -> Any:
+    """Wait until ``look()`` is true and return it; on failure, show what it was last.
+
+    Longer than the product's own safety nets take (30 s, give or take a quarter), as patience costs nothing.
+    """
 
     deadline = zk.Deadline(timeout_s)
     while True:

@@ -149,7 +149,7 @@ class Pods:
         """All of them alive and ready."""
         self.workers.revive()
         within(60, lambda: not any(worker.unready() for worker in self.workers.all), "all workers are ready")
-        within(30, lambda: len(self.sessions()) == len(self.names), "all are in /nodes")
+        within(60, lambda: len(self.sessions()) == len(self.names), "all are in /nodes")
 
 
 @pytest.fixture(scope="package")  # five others, of the same names, are in other packages

@@ -20,7 +20,7 @@ WATCH = ("hard", "--watch")
 
 def test_who_dies_is_named_and_so_is_who_takes_the_replica_over(pods: Pods) -> None:
     killed, stopped = pods.workers.all[0], pods.workers.all[3]
-    within(30, lambda: pods.hosting() == set(pods.names), "each hosts a replica")
+    within(60, lambda: pods.hosting() == set(pods.names), "each hosts a replica")
     with Playing(*WATCH, zookeeper=pods.zookeeper) as playing:
         playing.wait_for("delete some pods")
         killed.send(signal.SIGKILL)

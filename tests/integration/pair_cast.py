@@ -25,7 +25,7 @@ from app.zookeeper.link import Link
 from tests.conftest import Place, eventually
 
 # Long enough for a loaded machine where an ACK is to come, short where a test waits for it in vain.
-PATIENT_S, IMPATIENT_S = 8.0, 0.4
+PATIENT_S, IMPATIENT_S = 40.0, 0.4
 
 
 @dataclass
@@ -92,20 +92,20 @@ class Cast:
         new = old.led_by(primary.name, self.take_seat(primary))
         if backup is not None:
             new = Epoch(new.number, new.primary, new.primary_seat, backup.name, self.take_seat(backup))
-        stat = zk.wait(self.eyes.set_async(paths.EPOCH, new.to_bytes()), zk.Deadline(5))
+        stat = zk.wait(self.eyes.set_async(paths.EPOCH, new.to_bytes()), zk.Deadline(20))
         return Epoch.from_znode(new.to_bytes(), stat.version)
 
     def change_backup(self, epoch: Epoch, backup: Side | None) -> Epoch:
         """What the primary's own candidate does: the next epoch, with another backup or none."""
         new = epoch.backed_up_by(*(backup.name, self.take_seat(backup)) if backup else (None, None))
-        zk.wait(self.eyes.set_async(paths.EPOCH, new.to_bytes(), epoch.znode_version), zk.Deadline(5))
+        zk.wait(self.eyes.set_async(paths.EPOCH, new.to_bytes(), epoch.znode_version), zk.Deadline(20))
         return new
 
     def take_seat(self, side: Side, *, ready_for: Epoch | None = None) -> str:
         prefix = f"{paths.ELECTION}/{side.name}~by-hand~"
         said = str(ready_for.number).encode() if ready_for is not None else b""
         asked = side.client.create_async(prefix, said, ephemeral=True, sequence=True)
-        return str(zk.wait(asked, zk.Deadline(5)).rsplit("/", 1)[1])
+        return str(zk.wait(asked, zk.Deadline(20)).rsplit("/", 1)[1])
 
     def primary(self, side: Side, epoch: Epoch, ack_timeout_s: float = PATIENT_S) -> Primary:
         return Primary(side.client, side.disk, epoch, ack_timeout_s=ack_timeout_s, on_step=side.on_step)
@@ -157,28 +157,28 @@ class Cast:
     # -- the store, seen by nobody's link --
 
     def epoch(self) -> Epoch:
-        data, stat = zk.wait(self.eyes.get_async(paths.EPOCH), zk.Deadline(5))
+        data, stat = zk.wait(self.eyes.get_async(paths.EPOCH), zk.Deadline(20))
         return Epoch.from_znode(data, stat.version)
 
     def jobs(self) -> list[str]:
-        zk.wait(self.eyes.sync_async(paths.JOBS), zk.Deadline(5))
-        return list(zk.wait(self.eyes.get_children_async(paths.JOBS), zk.Deadline(5)))
+        zk.wait(self.eyes.sync_async(paths.JOBS), zk.Deadline(20))
+        return list(zk.wait(self.eyes.get_children_async(paths.JOBS), zk.Deadline(20)))
 
     def payload(self, job_id: str) -> bytes | None:
-        zk.wait(self.eyes.sync_async(paths.JOBS), zk.Deadline(5))
-        found = zk.get(self.eyes, paths.job(job_id), zk.Deadline(5))
+        zk.wait(self.eyes.sync_async(paths.JOBS), zk.Deadline(20))
+        found = zk.get(self.eyes, paths.job(job_id), zk.Deadline(20))
         return found[0] if found else None
 
     def outcome(self, job_id: str) -> Outcome | None:
-        zk.wait(self.eyes.sync_async(paths.JOBS), zk.Deadline(5))
-        return read_outcome(self.eyes, job_id, zk.Deadline(5))
+        zk.wait(self.eyes.sync_async(paths.JOBS), zk.Deadline(20))
+        return read_outcome(self.eyes, job_id, zk.Deadline(20))
 
     def ack(self, job_id: str) -> Ack | None:
-        zk.wait(self.eyes.sync_async(paths.JOBS), zk.Deadline(5))
-        return read_ack(self.eyes, job_id, zk.Deadline(5))
+        zk.wait(self.eyes.sync_async(paths.JOBS), zk.Deadline(20))
+        return read_ack(self.eyes, job_id, zk.Deadline(20))
 
     def create(self, path: str, data: bytes) -> None:
-        zk.wait(self.eyes.create_async(path, data), zk.Deadline(5))
+        zk.wait(self.eyes.create_async(path, data), zk.Deadline(20))
 
     def publish(self, job_id: str, payload: bytes, ack: Ack | None = None) -> None:
         """A record without an outcome, as a primary that died leaves it."""
@@ -188,14 +188,14 @@ class Cast:
 
     def blank(self, job_id: str) -> None:
         """Take the payload out of ZooKeeper, so that only disks can have it."""
-        zk.wait(self.eyes.set_async(paths.job(job_id), b"blank"), zk.Deadline(5))
+        zk.wait(self.eyes.set_async(paths.job(job_id), b"blank"), zk.Deadline(20))
 
     def remove(self, job_id: str) -> None:
         """As if it had been forgotten: record, ACK and outcome at once."""
         removing = self.eyes.transaction()
         for path in (paths.outcome(job_id), paths.backup_ack(job_id), paths.job(job_id)):
             removing.delete(path)
-        zk.commit(removing, zk.Deadline(5))
+        zk.commit(removing, zk.Deadline(20))
 
     def decision(self, job_id: str) -> str | None:
         found = self.outcome(job_id)
@@ -225,7 +225,7 @@ class Ending:
             return error
 
     def get(self) -> Any:
-        with eventlet.Timeout(30):
+        with eventlet.Timeout(60):
             return self._thread.wait()
 
 

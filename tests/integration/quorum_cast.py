@@ -74,17 +74,17 @@ class Cast:
         return Staged(self.askers.values())
 
     def register(self, replicas: Replicas | None = None, **options: Any) -> Register:
-        patience = {"timeout_s": 5.0, **options}  # a machine may be busy elsewhere
+        patience = {"timeout_s": 10.0, **options}  # a machine may be busy elsewhere
         return Register(replicas or self.replicas(), Quorum(), **patience)
 
     def notes(self, replicas: Replicas | None = None) -> NotesRegister:
-        return NotesRegister(replicas or self.replicas(), Quorum(), timeout_s=1.0)
+        return NotesRegister(replicas or self.replicas(), Quorum(), timeout_s=10.0)
 
     # -- what there is, seen without any protocol ---------------------------------------------------------
 
     def znodes(self) -> dict[int, tuple[bytes, int] | None]:
         """Each replica's bytes and the transaction that wrote them; None where the znode is gone."""
-        deadline = zk.Deadline(10)
+        deadline = zk.Deadline(20)
         zk.wait(self.director.sync_async("/"), deadline)
         found = {index: zk.get(self.director, paths.replica(OBJECT, index), deadline) for index in ALL}
         return {index: (node[0], node[1].mzxid) if node else None for index, node in found.items()}
@@ -98,7 +98,7 @@ class Cast:
 
     def owner(self, index: int) -> int | None:
         """The session that hosts the replica."""
-        deadline = zk.Deadline(10)
+        deadline = zk.Deadline(20)
         zk.wait(self.director.sync_async("/"), deadline)
         found = zk.get(self.director, paths.host(index), deadline)
         return found[1].ephemeralOwner if found else None

@@ -60,19 +60,19 @@ class Stands:
         return stander
 
     def seats(self) -> list[str]:
-        zk.wait(self.eyes.sync_async(paths.ELECTION), zk.Deadline(5))
-        return list(zk.wait(self.eyes.get_children_async(paths.ELECTION), zk.Deadline(5)))
+        zk.wait(self.eyes.sync_async(paths.ELECTION), zk.Deadline(20))
+        return list(zk.wait(self.eyes.get_children_async(paths.ELECTION), zk.Deadline(20)))
 
     def epoch(self) -> Epoch:
-        zk.wait(self.eyes.sync_async(paths.EPOCH), zk.Deadline(5))
-        data, stat = zk.wait(self.eyes.get_async(paths.EPOCH), zk.Deadline(5))
+        zk.wait(self.eyes.sync_async(paths.EPOCH), zk.Deadline(20))
+        data, stat = zk.wait(self.eyes.get_async(paths.EPOCH), zk.Deadline(20))
         return Epoch.from_znode(data, stat.version)
 
     def write(self, path: str, data: bytes) -> None:
-        zk.wait(self.eyes.set_async(path, data), zk.Deadline(5))
+        zk.wait(self.eyes.set_async(path, data), zk.Deadline(20))
 
     def delete(self, seat: str | None) -> None:
-        zk.wait(self.eyes.delete_async(f"{paths.ELECTION}/{seat}"), zk.Deadline(5))
+        zk.wait(self.eyes.delete_async(f"{paths.ELECTION}/{seat}"), zk.Deadline(20))
 
 
 @pytest.fixture
@@ -111,7 +111,7 @@ def test_a_second_seat_of_one_session_is_given_up_and_blocks_nobody(stands: Stan
     a, b = stands.stander("a"), stands.stander("b")
     eventually(lambda: stands.epoch().backup == "b")
     prefix = f"{paths.ELECTION}/b~late~"
-    late = zk.wait(b.client.create_async(prefix, b"", ephemeral=True, sequence=True), zk.Deadline(5))
+    late = zk.wait(b.client.create_async(prefix, b"", ephemeral=True, sequence=True), zk.Deadline(20))
     c = stands.stander("c")
 
     eventually(lambda: late.rsplit("/", 1)[1] not in stands.seats())
@@ -129,7 +129,7 @@ def test_raising_the_epoch_is_checked_against_the_candidates_own_seat(stands: St
     epoch = stands.epoch()
     stands.delete(a.candidate.seat)
     with pytest.raises(zk.TransactionFailed) as caught:
-        a.candidate._change(epoch, epoch.led_by("a", a.candidate.seat or ""), zk.Deadline(5))
+        a.candidate._change(epoch, epoch.led_by("a", a.candidate.seat or ""), zk.Deadline(20))
     assert caught.value.index == 0
     assert stands.epoch() == epoch
 
@@ -141,7 +141,7 @@ def test_a_backup_is_recorded_only_while_its_seat_is_there(stands: Stands) -> No
     epoch = stands.epoch()
     recorded = epoch.backed_up_by("b", "b~gone~0000000009")
     with pytest.raises(zk.TransactionFailed):
-        a.candidate._change(epoch, recorded, zk.Deadline(5), also_alive="b~gone~0000000009")
+        a.candidate._change(epoch, recorded, zk.Deadline(20), also_alive="b~gone~0000000009")
     assert stands.epoch() == epoch
 
 
@@ -152,7 +152,7 @@ def test_an_epoch_is_changed_only_as_it_was_seen(stands: Stands) -> None:
     seen = stands.epoch()
     stands.write(paths.EPOCH, seen.led_by("other", "other~seat").to_bytes())
     with pytest.raises(zk.TransactionFailed):
-        a.candidate._change(seen, seen.led_by("a", a.candidate.seat or ""), zk.Deadline(5))
+        a.candidate._change(seen, seen.led_by("a", a.candidate.seat or ""), zk.Deadline(20))
     assert stands.epoch().primary == "other"
 
 
@@ -161,7 +161,7 @@ def test_a_next_in_line_that_is_not_ready_for_this_epoch_is_not_recorded(stands:
     a = stands.stander("a")
     eventually(lambda: a.part == "lead")
     path = f"{paths.ELECTION}/b~by-hand~"
-    seat = zk.wait(stands.eyes.create_async(path, b"", ephemeral=True, sequence=True), zk.Deadline(5))
+    seat = zk.wait(stands.eyes.create_async(path, b"", ephemeral=True, sequence=True), zk.Deadline(20))
     looks = len(a.parts)
     stands.write(seat, said)
     eventually(lambda: len(a.parts) > looks, what="a has looked")
@@ -268,11 +268,11 @@ def test_a_change_that_can_never_succeed_does_not_make_it_spin(
         return look(self, deadline)
 
     monkeypatch.setattr(Candidate, "_look", counted)
-    zk.wait(stands.eyes.delete_async(paths.EPOCH), zk.Deadline(5))
+    zk.wait(stands.eyes.delete_async(paths.EPOCH), zk.Deadline(20))
     a = stands.stander("a")
     eventlet.sleep(0.3)
     assert len(looks) < 10
-    prepare(stands.eyes, zk.Deadline(5))
+    prepare(stands.eyes, zk.Deadline(20))
     a.candidate._reconciler.wake()  # the next look, which comes by itself within seconds
     eventually(lambda: a.part == "lead")
 
@@ -281,7 +281,7 @@ def test_preparing_again_changes_nothing(stands: Stands) -> None:
     a = stands.stander("a")
     eventually(lambda: a.part == "lead")
     epoch = stands.epoch()
-    prepare(stands.eyes, zk.Deadline(5))
+    prepare(stands.eyes, zk.Deadline(20))
     assert stands.epoch() == epoch
 
 

@@ -35,9 +35,8 @@ from app.errors import InDoubt, Malformed, Refused
 from app.zookeeper import client as zk, paths
 from app.zookeeper.link import Link
 from tests.conftest import SESSION_S, Place, eventually
+from tests.integration.conftest import NEVER_S
 
-# A safety net that never comes, so that what is seen was brought by something else.
-NEVER_S = 3600.0
 SOON_S = 0.1
 
 
@@ -69,13 +68,13 @@ def seen(one: ConfigReplica, key: str) -> Any:
 
 
 def stored(client: Any) -> tuple[dict[str, Any], Any]:
-    data, stat = zk.wait(client.get_async(paths.CONFIG), zk.Deadline(5))
+    data, stat = zk.wait(client.get_async(paths.CONFIG), zk.Deadline(20))
     return json.loads(data), stat
 
 
 def announced(client: Any, name: str = "replica-1") -> tuple[int, int] | None:
     """(the version that a replica says it has applied, the session that says so)"""
-    found = zk.get(client, paths.node(name), zk.Deadline(5))
+    found = zk.get(client, paths.node(name), zk.Deadline(20))
     return (json.loads(found[0])["config_version"], found[1].ephemeralOwner) if found else None
 
 
@@ -299,7 +298,7 @@ def test_the_safety_net_survives_a_configuration_that_vanishes(place: Place) -> 
     one = replica(place, refresh_s=SOON_S)
     held = publish(client, {"chunk_size": 5})
     eventually(lambda: one.copy == held)
-    zk.wait(client.delete_async(paths.CONFIG), zk.Deadline(5))
+    zk.wait(client.delete_async(paths.CONFIG), zk.Deadline(20))
     eventlet.sleep(5 * SOON_S)
     assert one.copy == held
     # And between the two reads of one refresh.
@@ -408,10 +407,10 @@ def test_what_a_former_session_has_left_is_taken_over(place: Place) -> None:
     former, present = place.client(), place.client()
     put_ephemeral(former, paths.node("x"), b"old")
     put_ephemeral(present, paths.node("x"), b"new")
-    data, found = zk.wait(present.get_async(paths.node("x")), zk.Deadline(5))
+    data, found = zk.wait(present.get_async(paths.node("x")), zk.Deadline(20))
     assert (data, found.ephemeralOwner) == (b"new", zk.session_id(present))
     put_ephemeral(present, paths.node("x"), b"newer")
-    data, again = zk.wait(present.get_async(paths.node("x")), zk.Deadline(5))
+    data, again = zk.wait(present.get_async(paths.node("x")), zk.Deadline(20))
     assert (data, again.czxid) == (b"newer", found.czxid)  # our own is kept
 
 
@@ -420,11 +419,11 @@ def test_a_copy_that_outlives_its_run_makes_nothing_anew_and_goes_on(place: Plac
     one = replica(place, refresh_s=SOON_S)
     published = publish(client, {"chunk_size": 5})
     eventually_announces(client, "replica-1", (published.mzxid, zk.session_id(one._client)))
-    remove(client, paths.NODES, zk.Deadline(10))
+    remove(client, paths.NODES, zk.Deadline(20))
     eventually_holds(one, publish(client, {"chunk_size": 6}))
     eventlet.sleep(3 * SOON_S)
-    assert not zk.wait(client.exists_async(paths.NODES), zk.Deadline(5))
-    zk.ensure(client, (paths.NODES,), zk.Deadline(5))
+    assert not zk.wait(client.exists_async(paths.NODES), zk.Deadline(20))
+    zk.ensure(client, (paths.NODES,), zk.Deadline(20))
     eventually_announces(client, "replica-1", (one.copy.mzxid, zk.session_id(one._client)))
 
 
@@ -499,7 +498,7 @@ def test_a_configuration_that_vanishes_under_a_publisher_is_made_anew(
 
     def write_too_late(*arguments: Any) -> Any:
         monkeypatch.setattr(eventual, "_write", write)
-        zk.wait(client.delete_async(paths.CONFIG), zk.Deadline(5))
+        zk.wait(client.delete_async(paths.CONFIG), zk.Deadline(20))
         return write(*arguments)
 
     monkeypatch.setattr(eventual, "_write", write_too_late)
@@ -535,7 +534,7 @@ def test_a_publisher_that_is_cut_off_in_the_middle_publishes_once(
     publisher = place.client(link)
     publish(watching, {"x": 0})
     replica(place, refresh_s=SOON_S, on_apply=lambda copy: applied.append((copy.value or {}).get("x")))
-    zk.wait(publisher.create_async("/nodes/publisher", ephemeral=True), zk.Deadline(5))
+    zk.wait(publisher.create_async("/nodes/publisher", ephemeral=True), zk.Deadline(20))
     before = stored(watching)[1].version
     write = eventual._write
 
@@ -554,7 +553,7 @@ def test_a_publisher_that_is_cut_off_in_the_middle_publishes_once(
             eventually(lambda: not publisher.connected)
         elif patience == "until the session is over":
             link.cut()  # requests that pass keep it alive
-            eventually(lambda: not zk.wait(watching.exists_async("/nodes/publisher"), zk.Deadline(5)))
+            eventually(lambda: not zk.wait(watching.exists_async("/nodes/publisher"), zk.Deadline(20)))
         assert not publishing.dead
     finally:
         link.heal()
@@ -598,8 +597,8 @@ def test_a_publisher_that_could_send_nothing_is_refused_and_it_never_happens(pla
     before = publish(watching, {"x": 0})
     with cut(link), pytest.raises(Refused, match="not even sent"):
         publish(publisher, {"x": 1}, timeout_s=0.5)
-    zk.wait_connected(publisher, zk.Deadline(10))
-    zk.wait(publisher.sync_async(paths.CONFIG), zk.Deadline(10))
+    zk.wait_connected(publisher, zk.Deadline(20))
+    zk.wait(publisher.sync_async(paths.CONFIG), zk.Deadline(20))
     assert stored(watching)[1].mzxid == before.mzxid
 
 
@@ -725,8 +724,8 @@ class Observed:
 
     def settle(self) -> None:
         zk.wait_connected(self.client, zk.Deadline(30))
-        latest = eventually(self._latest, 30)
-        eventually(lambda: [one.copy.mzxid for one in self.replicas] == [latest] * len(self.replicas), 30)
+        latest = eventually(self._latest)
+        eventually(lambda: [one.copy.mzxid for one in self.replicas] == [latest] * len(self.replicas))
         for number, one in enumerate(self.replicas, 1):
             self.observe(f"replica-{number}", one.copy)
 

@@ -59,7 +59,7 @@ class Inn:
         run.open()
         client = zk.connect(self.hosts, chroot=run.chroot, session_timeout_s=10)
         if prepared:
-            prepare(client, zk.Deadline(10))
+            prepare(client, zk.Deadline(20))
         cast = GuestPods(client, (self.name,))
         try:
             yield Running(self, run, own, client, cast)

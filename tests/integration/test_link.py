@@ -408,27 +408,27 @@ def test_a_session_expires_behind_a_broken_link_and_a_new_one_comes_after_healin
     link, witness = place.link(), place.client()
     client = place.client(link)
     former = zk.session_id(client)
-    zk.wait(client.create_async("/nodes/one", ephemeral=True), zk.Deadline(5))
-    eventually(lambda: zk.wait(witness.exists_async("/nodes/one"), zk.Deadline(5)))  # its server may lag
+    zk.wait(client.create_async("/nodes/one", ephemeral=True), zk.Deadline(20))
+    eventually(lambda: zk.wait(witness.exists_async("/nodes/one"), zk.Deadline(20)))  # its server may lag
     getattr(link, fault)()
     try:
-        eventually(lambda: not zk.wait(witness.exists_async("/nodes/one"), zk.Deadline(5)))
+        eventually(lambda: not zk.wait(witness.exists_async("/nodes/one"), zk.Deadline(20)))
     finally:
         link.heal()
     assert zk.wait_connected(client, zk.Deadline(15))
     eventually(lambda: client.connected and zk.session_id(client) not in (None, former))
-    zk.wait(client.create_async("/nodes/one", ephemeral=True), zk.Deadline(5))
+    zk.wait(client.create_async("/nodes/one", ephemeral=True), zk.Deadline(20))
 
 
 def test_a_session_survives_a_short_cut(place: Place) -> None:
     link = place.link()
     client = place.client(link)
     former = zk.session_id(client)
-    zk.wait(client.create_async("/nodes/one", ephemeral=True), zk.Deadline(5))
+    zk.wait(client.create_async("/nodes/one", ephemeral=True), zk.Deadline(20))
     link.cut()
     eventlet.sleep(QUIET_S)
     link.heal()
-    stat = zk.wait(client.exists_async("/nodes/one"), zk.Deadline(10))
+    stat = zk.wait(client.exists_async("/nodes/one"), zk.Deadline(20))
     assert stat.ephemeralOwner == former == zk.session_id(client)
 
 

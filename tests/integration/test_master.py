@@ -38,7 +38,7 @@ def test_an_upload_asked_for_again_is_in_doubt_when_its_record_cannot_be_read(
         job="equalize", name="a.tif", size=len(PICTURE), sha256=hashlib.sha256(PICTURE).hexdigest()
     )
     record = place.client().create_async(paths.job(JOB_ID), manifest.to_bytes(), makepath=True)
-    zk.wait(record, zk.Deadline(5))
+    zk.wait(record, zk.Deadline(20))
     link = place.link()
     master = _master(place.client(link), Decides(link), tmp_path)
     spool = SimpleNamespace(size=manifest.size, sha256=manifest.sha256)

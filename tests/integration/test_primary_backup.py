@@ -177,7 +177,7 @@ def test_a_refusal_drops_no_copy_that_it_has_not_made(cast: Cast) -> None:
     job_id = new_id()
     primary.submit(job_id, b"payload")
     cast.remove(job_id)
-    zk.wait(cast.eyes.delete_async(f"{paths.ELECTION}/{primary.epoch.backup_seat}"), zk.Deadline(5))
+    zk.wait(cast.eyes.delete_async(f"{paths.ELECTION}/{primary.epoch.backup_seat}"), zk.Deadline(20))
     with pytest.raises(NoBackup):
         primary.submit(job_id, b"payload")
     assert a.has(job_id, b"payload")
@@ -223,7 +223,7 @@ def test_without_a_backup_an_upload_is_refused_with_nothing_written_and_its_id_w
 def test_a_backup_whose_seat_is_gone_is_no_backup(cast: Cast) -> None:
     """The primary's own word of the loss may come later: the store checks the seat."""
     a, b, primary, _ = cast.pair()
-    zk.wait(cast.eyes.delete_async(f"{paths.ELECTION}/{primary.epoch.backup_seat}"), zk.Deadline(5))
+    zk.wait(cast.eyes.delete_async(f"{paths.ELECTION}/{primary.epoch.backup_seat}"), zk.Deadline(20))
     job_id = new_id()
     with pytest.raises(NoBackup):
         primary.submit(job_id, b"payload")
@@ -288,7 +288,8 @@ def test_a_backup_that_dies_before_its_copy_makes_it_aborted_for_ever(cast: Cast
     with pytest.raises(Aborted):
         primary.submit(job_id, b"payload")
     assert primary.read(job_id) is None
-    assert primary.submit(new_id(), b"payload").decision == "committed", "a new attempt takes a new id"
+    patient = cast.primary(a, primary.epoch)
+    assert patient.submit(new_id(), b"payload").decision == "committed", "a new attempt takes a new id"
 
 
 def test_an_ack_that_comes_after_the_abort_changes_nothing(cast: Cast) -> None:
@@ -375,10 +376,11 @@ def test_waiting_for_an_ack_asks_nothing_while_nothing_changes(
 def test_a_copy_that_the_backup_cannot_keep_is_not_acknowledged_and_does_not_hold_up_the_next(
     cast: Cast, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    a, b, primary, _ = cast.pair(IMPATIENT_S)
+    a, b, primary, _ = cast.pair()
+    impatient = cast.primary(a, primary.epoch, IMPATIENT_S)
     bad, good = new_id(), new_id()
     a.on["primary has it on disk"] = partial(fill_the_disk, monkeypatch, b"bad")  # from now on, for b
-    submission = Ending(primary.submit, bad, b"bad payload")
+    submission = Ending(impatient.submit, bad, b"bad payload")
     eventually(lambda: a.did("published", bad))
     assert primary.submit(good, b"good payload").decision == "committed"
     assert isinstance(submission.get(), Aborted)
@@ -444,7 +446,7 @@ def test_a_payload_that_is_blanked_while_the_backup_asks_for_it_is_not_taken_for
     def decided_meanwhile(path: str, *args: Any, **options: Any) -> Any:
         if path == paths.job(job_id):
             primary._decide(job_id, Digest.of(b"payload"), "aborted")
-            zk.wait(b.client.sync_async(path), zk.Deadline(5))  # b's server knows of it, too
+            zk.wait(b.client.sync_async(path), zk.Deadline(20))  # b's server knows of it, too
         return get_async(path, *args, **options)
 
     monkeypatch.setattr(b.client, "get_async", decided_meanwhile)
@@ -561,7 +563,7 @@ def test_a_create_that_nobody_answered_is_found_when_the_next_is_turned_down(cas
     with when_sent(a.client, job_id, partial(a.link.cut, requests=False)):
         submission = Ending(primary.submit, job_id, b"payload")
         eventually(lambda: cast.payload(job_id))
-    zk.wait(cast.eyes.delete_async(f"{paths.ELECTION}/{primary.epoch.backup_seat}"), zk.Deadline(5))
+    zk.wait(cast.eyes.delete_async(f"{paths.ELECTION}/{primary.epoch.backup_seat}"), zk.Deadline(20))
     a.link.down()
     a.link.heal()
     assert isinstance(submission.get(), Aborted), "decided, not just said"
@@ -602,7 +604,7 @@ def test_a_primary_that_hears_nothing_answers_no_read(cast: Cast) -> None:
 
 @pytest.mark.parametrize("leaves_record", [True, False], ids=["undecided", "unknown"])
 def test_a_deposed_primary_is_turned_away_at_the_store(cast: Cast, leaves_record: bool) -> None:
-    _, b, primary, backup = cast.pair(IMPATIENT_S)
+    _, b, primary, backup = cast.pair()
     stored, other = new_id(), new_id()
     primary.submit(stored, b"stored")
     backup.stop()
@@ -697,7 +699,7 @@ def test_of_two_who_believe_to_lead_only_one_decides(cast: Cast) -> None:
         assert decided is not None
         assert ending == decided or isinstance(ending, InDoubt)
         assert decided.by == ("a" if decided.decision == "aborted" else "c")
-        stat = zk.wait(cast.eyes.exists_async(paths.outcome(job_id)), zk.Deadline(5))
+        stat = zk.wait(cast.eyes.exists_async(paths.outcome(job_id)), zk.Deadline(20))
         assert stat.version == 0, "created once, never changed"
 
 

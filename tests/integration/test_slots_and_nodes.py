@@ -39,13 +39,13 @@ def test_a_sixth_worker_waits_for_a_slot_and_takes_the_one_that_falls_free(place
 
 def test_a_slot_that_a_former_session_left_behind_is_freed_at_once(place: Place) -> None:
     former = place.client()
-    zk.wait(former.create_async(paths.host(1), b"worker-1", ephemeral=True), zk.Deadline(5))
+    zk.wait(former.create_async(paths.host(1), b"worker-1", ephemeral=True), zk.Deadline(20))
 
     again = slot(place, "worker-1")
 
     eventually(lambda: again.number is not None)
     looker = place.client()
-    eventually(lambda: len(zk.wait(looker.get_children_async(paths.HOSTS), zk.Deadline(5))) == 1)
+    eventually(lambda: len(zk.wait(looker.get_children_async(paths.HOSTS), zk.Deadline(20))) == 1)
 
 
 def test_a_worker_keeps_a_slot_through_a_new_session(place: Place) -> None:
@@ -57,11 +57,11 @@ def test_a_worker_keeps_a_slot_through_a_new_session(place: Place) -> None:
 
     link.cut()
     looker = place.client()
-    eventually(lambda: not zk.wait(looker.get_children_async(paths.HOSTS), zk.Deadline(5)), what="expired")
+    eventually(lambda: not zk.wait(looker.get_children_async(paths.HOSTS), zk.Deadline(20)), what="expired")
     link.heal()
 
     def holds_it_again() -> bool:
-        found = zk.get(looker, paths.host(1), zk.Deadline(5))
+        found = zk.get(looker, paths.host(1), zk.Deadline(20))
         return found is not None and found[1].ephemeralOwner == zk.session_id(client) != before
 
     eventually(holds_it_again)
@@ -74,7 +74,7 @@ def test_nodes_come_and_go_with_their_sessions(place: Place) -> None:
     place.started(nodes)
     dying = place.client()
     for client, name in ((dying, "worker-1"), (place.client(), "worker-2")):
-        zk.wait(client.create_async(paths.node(name), b'{"role": "worker"}', ephemeral=True), zk.Deadline(5))
+        zk.wait(client.create_async(paths.node(name), b'{"role": "worker"}', ephemeral=True), zk.Deadline(20))
     eventually(lambda: nodes.live == {"worker-1", "worker-2"})
 
     zk.disconnect(dying)

@@ -110,9 +110,9 @@ def test_who_is_killed_while_it_connects_leaves_no_client_behind(place: Place) -
 def test_an_orderly_end_is_the_end_of_the_session_at_once(place: Place) -> None:
     watching = place.client()
     client = zk.connect(place.hosts, chroot=place.chroot, session_timeout_s=30)
-    zk.wait(client.create_async("/nodes/x", ephemeral=True), zk.Deadline(5))
+    zk.wait(client.create_async("/nodes/x", ephemeral=True), zk.Deadline(20))
     zk.disconnect(client)
-    eventually(lambda: not zk.wait(watching.exists_async("/nodes/x"), zk.Deadline(5)), 10)
+    eventually(lambda: not zk.wait(watching.exists_async("/nodes/x"), zk.Deadline(20)), 10)
 
 
 def test_an_end_behind_a_cut_link_is_bounded_and_leaves_no_descriptor(
@@ -164,37 +164,37 @@ def test_a_request_behind_a_cut_link_is_not_answered_and_may_happen_later(place:
     try:
         with pytest.raises(zk.NO_REPLY):
             zk.wait(result, zk.Deadline(0.3))
-        assert not zk.wait(watching.exists_async("/nodes/late"), zk.Deadline(5))
+        assert not zk.wait(watching.exists_async("/nodes/late"), zk.Deadline(20))
     finally:
         link.heal()
-    eventually(lambda: zk.wait(watching.exists_async("/nodes/late"), zk.Deadline(5)))
+    eventually(lambda: zk.wait(watching.exists_async("/nodes/late"), zk.Deadline(20)))
 
 
 def test_what_waited_for_a_session_that_has_expired_is_not_answered(place: Place) -> None:
     link = place.link()
     client = place.client(link)
     watching = place.client()
-    zk.wait(client.create_async("/nodes/x", ephemeral=True), zk.Deadline(5))
+    zk.wait(client.create_async("/nodes/x", ephemeral=True), zk.Deadline(20))
     # Else its absence may only mean that this server has not heard of it yet.
-    eventually(lambda: zk.wait(watching.exists_async("/nodes/x"), zk.Deadline(5)))
+    eventually(lambda: zk.wait(watching.exists_async("/nodes/x"), zk.Deadline(20)))
     link.cut()
     try:
         result = client.create_async("/nodes/never")
-        eventually(lambda: not zk.wait(watching.exists_async("/nodes/x"), zk.Deadline(5)))
+        eventually(lambda: not zk.wait(watching.exists_async("/nodes/x"), zk.Deadline(20)))
     finally:
         link.heal()
     with pytest.raises(zk.NO_REPLY):
         zk.wait(result, zk.Deadline(20))
     assert zk.wait_connected(client, zk.Deadline(20))
-    zk.wait(watching.sync_async("/nodes"), zk.Deadline(5))
-    assert not zk.wait(watching.exists_async("/nodes/never"), zk.Deadline(5))
+    zk.wait(watching.sync_async("/nodes"), zk.Deadline(20))
+    assert not zk.wait(watching.exists_async("/nodes/never"), zk.Deadline(20))
 
 
 def test_a_client_that_is_closed_is_not_answered_either(place: Place) -> None:
     client = zk.connect(place.hosts, chroot=place.chroot, session_timeout_s=SESSION_S)
     zk.disconnect(client)
     with pytest.raises(zk.NO_REPLY):
-        zk.wait(client.get_async("/nodes"), zk.Deadline(5))
+        zk.wait(client.get_async("/nodes"), zk.Deadline(20))
     with at_most(GENEROUS_S):
         assert not zk.wait_connected(client, zk.Deadline(0.2))
 
@@ -209,7 +209,7 @@ def test_waiting_for_a_connection_ends_with_it_or_with_the_deadline(place: Place
         assert not zk.wait_connected(client, zk.Deadline(0.3))
     eventlet.spawn_after(0.3, link.heal)
     assert zk.wait_connected(client, zk.Deadline(20))
-    assert zk.wait(client.exists_async("/nodes"), zk.Deadline(10))
+    assert zk.wait(client.exists_async("/nodes"), zk.Deadline(20))
 
 
 # --- transactions ---------------------------------------------------------------------------------------
@@ -220,7 +220,7 @@ def test_a_transaction_that_goes_through_returns_its_results(place: Place) -> No
     transaction = client.transaction()
     transaction.create("/nodes/x", b"1")
     transaction.set_data("/nodes/x", b"2")
-    created, stat = zk.commit(transaction, zk.Deadline(5))
+    created, stat = zk.commit(transaction, zk.Deadline(20))
     assert (created, stat.version) == ("/nodes/x", 1)
 
 
@@ -234,10 +234,10 @@ def test_a_transaction_is_rejected_as_a_whole_and_says_which_operation_was_the_c
             else:
                 transaction.create(f"/nodes/x{number}")
         with pytest.raises(zk.TransactionFailed) as rejected:
-            zk.commit(transaction, zk.Deadline(5))
+            zk.commit(transaction, zk.Deadline(20))
         assert rejected.value.index == guilty
         assert isinstance(rejected.value.cause, BadVersionError)
-    assert zk.wait(client.get_children_async("/nodes"), zk.Deadline(5)) == []
+    assert zk.wait(client.get_children_async("/nodes"), zk.Deadline(20)) == []
 
 
 def test_the_cause_is_the_servers_own_answer(place: Place) -> None:
@@ -247,7 +247,7 @@ def test_the_cause_is_the_servers_own_answer(place: Place) -> None:
     deleting.delete("/nodes/none")
     for transaction, cause in ((creating, NodeExistsError), (deleting, NoNodeError)):
         with pytest.raises(zk.TransactionFailed) as rejected:
-            zk.commit(transaction, zk.Deadline(5))
+            zk.commit(transaction, zk.Deadline(20))
         assert isinstance(rejected.value.cause, cause)
 
 
@@ -279,7 +279,7 @@ def test_the_largest_payload_that_is_admitted_is_one_that_a_server_takes(place: 
     transaction = client.transaction()
     transaction.check("/nodes", -1)
     transaction.create("/nodes/" + "x" * 100, payload)
-    zk.commit(transaction, zk.Deadline(10))
+    zk.commit(transaction, zk.Deadline(20))
 
 
 def test_a_larger_payload_is_refused_before_it_is_sent() -> None:
@@ -291,32 +291,32 @@ def test_a_payload_over_the_servers_limit_would_look_like_a_lost_connection(plac
     """Why sizes are checked here: the server answers nothing that could be understood."""
     client = place.client()
     with pytest.raises(ConnectionLoss):
-        zk.wait(client.create_async("/nodes/x", b"x" * 1_100_000), zk.Deadline(10))
+        zk.wait(client.create_async("/nodes/x", b"x" * 1_100_000), zk.Deadline(20))
 
 
 def test_reading_what_is_missing_gives_none_and_what_is_there_its_bytes(place: Place) -> None:
     client = place.client()
-    assert zk.get(client, "/nodes/none", zk.Deadline(5)) is None
-    zk.wait(client.create_async("/nodes/x", b"bytes"), zk.Deadline(5))
-    found = zk.get(client, "/nodes/x", zk.Deadline(5))
+    assert zk.get(client, "/nodes/none", zk.Deadline(20)) is None
+    zk.wait(client.create_async("/nodes/x", b"bytes"), zk.Deadline(20))
+    found = zk.get(client, "/nodes/x", zk.Deadline(20))
     assert found is not None
     assert (found[0], found[1].version) == (b"bytes", 0)
 
 
 def test_a_watch_left_by_a_read_fires_at_the_next_change(place: Place) -> None:
     client, events = place.client(), list[Any]()
-    zk.wait(client.create_async("/nodes/x"), zk.Deadline(5))
-    zk.get(client, "/nodes/x", zk.Deadline(5), watch=events.append)
-    zk.wait(place.client().set_async("/nodes/x", b"new"), zk.Deadline(5))
+    zk.wait(client.create_async("/nodes/x"), zk.Deadline(20))
+    zk.get(client, "/nodes/x", zk.Deadline(20), watch=events.append)
+    zk.wait(place.client().set_async("/nodes/x", b"new"), zk.Deadline(20))
     eventually(lambda: events)
 
 
 def test_missing_roots_are_created_with_their_parents_and_present_ones_left(place: Place) -> None:
     client = place.client()
-    zk.ensure(client, ("/a/b/c", "/nodes"), zk.Deadline(5))
-    zk.wait(client.set_async("/a/b/c", b"kept"), zk.Deadline(5))
-    zk.ensure(client, ("/a/b/c",), zk.Deadline(5))
-    assert zk.wait(client.get_async("/a/b/c"), zk.Deadline(5))[0] == b"kept"
+    zk.ensure(client, ("/a/b/c", "/nodes"), zk.Deadline(20))
+    zk.wait(client.set_async("/a/b/c", b"kept"), zk.Deadline(20))
+    zk.ensure(client, ("/a/b/c",), zk.Deadline(20))
+    assert zk.wait(client.get_async("/a/b/c"), zk.Deadline(20))[0] == b"kept"
 
 
 def test_roots_are_created_although_the_connection_breaks_meanwhile(place: Place) -> None:
@@ -325,7 +325,7 @@ def test_roots_are_created_although_the_connection_breaks_meanwhile(place: Place
     link.down()
     eventlet.spawn_after(0.5, link.heal)
     zk.ensure(client, ("/a/b",), zk.Deadline(20))
-    assert zk.wait(client.exists_async("/a/b"), zk.Deadline(5))
+    assert zk.wait(client.exists_async("/a/b"), zk.Deadline(20))
 
 
 def test_roots_that_can_not_be_created_in_time_are_said_so_in_one_line(place: Place) -> None:
@@ -343,8 +343,8 @@ def test_roots_that_can_not_be_created_in_time_are_said_so_in_one_line(place: Pl
 def test_a_sessions_number_is_what_its_ephemeral_znodes_carry(place: Place) -> None:
     client = place.client()
     with suppress(NodeExistsError):
-        zk.wait(client.create_async("/nodes/x", ephemeral=True), zk.Deadline(5))
-    stat = zk.wait(client.exists_async("/nodes/x"), zk.Deadline(5))
+        zk.wait(client.create_async("/nodes/x", ephemeral=True), zk.Deadline(20))
+    stat = zk.wait(client.exists_async("/nodes/x"), zk.Deadline(20))
     assert stat.ephemeralOwner == zk.session_id(client)
     other = zk.connect(place.hosts, session_timeout_s=SESSION_S)
     zk.disconnect(other)
@@ -360,4 +360,4 @@ def test_however_many_requests_are_queued_at_once_each_is_answered(place: Place)
 
     pool = eventlet.GreenPool()
     assert list(pool.imap(ask, range(6))) == [400] * 6
-    assert zk.wait(client.exists_async("/nobody"), zk.Deadline(5)) is None, "and the next one, too, at once"
+    assert zk.wait(client.exists_async("/nobody"), zk.Deadline(20)) is None, "and the next one, too, at once"

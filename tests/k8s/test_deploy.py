@@ -242,12 +242,12 @@ def test_a_tool_that_never_ends_is_ended(tools: Tools, monkeypatch: pytest.Monke
 def test_told_to_end_it_ends_its_tool_first(minikube: Tools) -> None:
     minikube.answer({"docker build": {"seconds": 60}})
     deploying = minikube.start("deploy")
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while not any("docker build" in line for line in minikube.commands()):
         assert time.monotonic() < deadline
         time.sleep(0.05)
     deploying.send_signal(signal.SIGTERM)
-    _, errors = deploying.communicate(timeout=20)
+    _, errors = deploying.communicate(timeout=60)
 
     assert deploying.returncode == 128 + signal.SIGTERM
     assert "Traceback" not in errors

@@ -20,7 +20,7 @@ from tests.k8s.conftest import Tools
 
 pytestmark = pytest.mark.whole
 
-SOON_S = 20.0
+SOON_S = 60.0
 
 
 def pods(*names: str, ready: bool = True, leaving: bool = False) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from lab.console import print_to_stderr
 from lab.ensemble import Ensemble, UnavailableError
 
 
-def until(condition: Callable[[], Any], seen: Callable[[], object], within_s: float = 30.0) -> Any:
+def until(condition: Callable[[], Any], seen: Callable[[], object], within_s: float = 90.0) -> Any:
     """Wait for a condition, and return what it gave; where it never comes, say what was seen last."""
     deadline = time.monotonic() + within_s
     while not (met := condition()):

@@ -19,7 +19,7 @@ from tests.lab.conftest import until
 from tests.lab.supervisor import RUN_S, Supervisor
 
 STAND_INS = "tests.lab.with_stand_ins"
-NEW_MASTER_S = 20.0
+NEW_MASTER_S = 60.0
 
 
 class Running:

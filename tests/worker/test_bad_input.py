@@ -14,6 +14,7 @@ from PIL import Image
 
 from app.settings import DEFAULT_MAX_UPLOAD_MIB
 from app.zookeeper import client as zk, paths
+from tests.client import PATIENCE_S
 from tests.worker.conftest import Cluster, as_file, as_pixels, equalized, noise
 
 
@@ -22,7 +23,7 @@ def nothing_is_left(cluster: Cluster) -> Iterator[None]:
     """Whatever a test sends: afterwards no file is there that wasn't, but for results."""
     before = cluster.files() | cluster.znodes()
     yield
-    deadline = time.monotonic() + 15
+    deadline = time.monotonic() + PATIENCE_S
     while left := {path for path in cluster.files() if "/results/" not in path} - before:
         assert time.monotonic() < deadline, left
         time.sleep(0.1)
