@@ -52,13 +52,6 @@ def test_a_protocol_page_walks_through_the_code_of_both_protocols(page: str) -> 
     assert "app/consistency/as_in_the_notes.py" in targets
 
 
-@pytest.mark.parametrize("page", PAGES)
-def test_every_test_and_path_that_is_named_exists(page: str) -> None:
-    text = (ROOT / page).read_text(encoding="utf-8")
-    names = set(re.findall(r"\b(?:app|tests|lab|k8s)/[\w/-]+(?:\.(?:py|md|yaml))?", text))
-    assert [name for name in sorted(names) if not exists(name)] == []
-
-
 def test_the_reading_order_leads_to_every_page() -> None:
     reached = {target for _, target in links("docs/README.md")}
     assert {page for page in PAGES if page != "docs/README.md"} <= reached
