@@ -159,9 +159,9 @@ class Place:
         self._closing.callback(lambda: remove(owner, self.chroot, zk.Deadline(60)))
         prepare(self.client(), zk.Deadline(30))
 
-    def client(self, link: Link | None = None) -> Any:
-        """A session of its own, through ``link`` if one is given: a short one then."""
-        hosts, session_s = (self.hosts, STEADY_SESSION_S) if link is None else (link.hosts, SESSION_S)
+    def client(self, link: Link | None = None, session_s: float = SESSION_S) -> Any:
+        """A session of its own, through ``link`` if one is given: short then, by default."""
+        hosts, session_s = (self.hosts, STEADY_SESSION_S) if link is None else (link.hosts, session_s)
         client = zk.connect(hosts, chroot=self.chroot, session_timeout_s=session_s, deadline_s=30)
         self._closing.callback(zk.disconnect, client)
         return client

@@ -28,7 +28,7 @@ from app.errors import BadSettingError, InDoubt, Malformed, NoBackup, Refused
 from app.zookeeper import client as zk, paths
 from tests.conftest import SESSION_S, Ensemble, Place, eventually
 
-STEP_S = 5.0
+STEP_S = 20.0
 CONFIG = Part(kind="config", session_timeout_s=SESSION_S, refresh_s=1)
 
 
@@ -221,15 +221,16 @@ def test_a_guest_ends_when_its_run_has_had_no_owner_for_a_while(
 
 
 def test_an_owner_who_comes_back_in_time_keeps_his_guest(inn: Inn, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(guest_module, "OWNERLESS_S", 2.0)
+    monkeypatch.setattr(guest_module, "OWNERLESS_S", 3600.0)
     with inn.run() as running:
         pod = running.pod(CONFIG)
+        (guest,) = inn.guests._guests.values()
         owner = running.run.chroot + paths.OWNER
         zk.wait(running.own.delete_async(owner), zk.Deadline(STEP_S))
-        eventlet.sleep(0.7)
+        eventually(lambda: guest._ownerless_at, what="the guest has noticed")
         running.run._hold()
-        eventlet.sleep(2.5)
-        assert len(inn.guests._guests) == 1
+        eventually(lambda: guest._ownerless_at is None, what="and that the owner is back")
+        assert list(inn.guests._guests.values()) == [guest]
         assert pod.connected
         pod.close()
 
@@ -279,7 +280,7 @@ def test_nonsense_in_the_mailbox_is_answered_and_does_no_harm(inn: Inn) -> None:
             )
         with pytest.raises(Refused, match="no part with a disk"):
             running.pod_client.ask("load", job_id="job", digest="0" * 64)
-        assert pod.roles[0].silent_s < 5
+        eventually(lambda: pod.roles[0].silent_s < 5)
         pod.close()
 
 
@@ -292,7 +293,7 @@ def test_a_silent_pod_leaves_its_asker_in_doubt(inn: Inn) -> None:
         with pytest.raises(InDoubt, match="doesn't answer"):
             running.pod_client.ask("silent", 1.0)
         began = time.monotonic()
-        waiting = eventlet.spawn(in_doubt, lambda: running.pod_client.ask("silent", 30.0))
+        waiting = eventlet.spawn(in_doubt, lambda: running.pod_client.ask("silent", 200.0))
         eventlet.sleep(0.3)
         with suppress(NoNodeError):
             zk.wait(running.client.delete_async(paths.here(inn.name)), zk.Deadline(STEP_S))
@@ -300,7 +301,7 @@ def test_a_silent_pod_leaves_its_asker_in_doubt(inn: Inn) -> None:
         with pytest.raises(InDoubt):
             pod.cut()
         assert waiting.wait()
-        assert time.monotonic() - began < 25  # who waits for an answer hears of it, too
+        assert time.monotonic() - began < 150  # who waits for an answer hears of it, too
 
 
 def test_a_worker_that_returns_sweeps_the_disks_of_runs_that_are_over(inn: Inn) -> None:

@@ -17,7 +17,7 @@ from eventlet.green import socket
 
 from app.zookeeper import client as zk
 from app.zookeeper.link import Link
-from tests.conftest import SESSION_S, Place, eventually, nobody_listens
+from tests.conftest import SESSION_S, STEADY_SESSION_S, Place, eventually, nobody_listens
 
 # Long enough that bytes which are let through would have come, short enough to wait for.
 QUIET_S = 0.3
@@ -395,7 +395,7 @@ def test_a_client_skips_a_server_that_is_dead(place: Place) -> None:
         link = Link(f"127.0.0.1:{dead},{place.hosts.split(',')[0]},127.0.0.1:{dead}")
         try:
             client = zk.connect(link.hosts, chroot=place.chroot, session_timeout_s=SESSION_S)
-            assert zk.wait(client.exists_async("/nodes"), zk.Deadline(15))
+            assert zk.wait(client.exists_async("/nodes"), zk.Deadline(60))
             zk.disconnect(client)
         finally:
             link.close()
@@ -415,14 +415,14 @@ def test_a_session_expires_behind_a_broken_link_and_a_new_one_comes_after_healin
         eventually(lambda: not zk.wait(witness.exists_async("/nodes/one"), zk.Deadline(20)))
     finally:
         link.heal()
-    assert zk.wait_connected(client, zk.Deadline(15))
+    assert zk.wait_connected(client, zk.Deadline(60))
     eventually(lambda: client.connected and zk.session_id(client) not in (None, former))
     zk.wait(client.create_async("/nodes/one", ephemeral=True), zk.Deadline(20))
 
 
 def test_a_session_survives_a_short_cut(place: Place) -> None:
     link = place.link()
-    client = place.client(link)
+    client = place.client(link, STEADY_SESSION_S)
     former = zk.session_id(client)
     zk.wait(client.create_async("/nodes/one", ephemeral=True), zk.Deadline(20))
     link.cut()

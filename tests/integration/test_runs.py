@@ -19,8 +19,8 @@ from app.zookeeper import client as zk, paths
 from app.zookeeper.link import Link
 from tests.conftest import SESSION_S, Place, eventually
 
-STEP_S = 5.0
-GENEROUS_S = 20.0
+STEP_S = 20.0
+GENEROUS_S = 60.0
 
 
 @pytest.fixture(autouse=True)
