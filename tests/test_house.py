@@ -12,7 +12,7 @@ DEMO_IMPORTS = 8
 DEMOS = ("demo_easy_eventual.py", "demo_medium_primary_backup.py", "demo_hard_quorum.py")
 
 
-@pytest.mark.parametrize("protocol", ["eventual", "quorum"])
+@pytest.mark.parametrize("protocol", ["eventual", "primary_backup", "quorum"])
 def test_a_protocols_file_is_read_in_one_sitting(protocol: str) -> None:
     path = ROOT / "app" / "consistency" / f"{protocol}.py"
     assert len(path.read_text(encoding="utf-8").splitlines()) <= PROTOCOL_LINES

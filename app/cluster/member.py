@@ -12,8 +12,9 @@ from kazoo.client import KazooClient
 from app.cluster.election import Candidate, Roles
 from app.consistency.engine.disk import Disk
 from app.consistency.engine.fencing import Epoch
+from app.consistency.engine.leader import ACK_TIMEOUT_S
 from app.consistency.engine.records import OnStep, quiet
-from app.consistency.primary_backup import ACK_TIMEOUT_S, Backup, Primary
+from app.consistency.primary_backup import Backup, Primary
 from app.zookeeper import client as zk
 
 
@@ -88,7 +89,7 @@ class Member:
     def _lead(self, epoch: Epoch, previous: Epoch) -> None:
         self._end_backup()
         if self._primary is not None and self._primary.epoch.primary_seat == epoch.primary_seat:
-            self._primary.epoch = epoch
+            self._primary.backup_changed(epoch)
             self._acting = True
         else:
             primary = Primary(

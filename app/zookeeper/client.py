@@ -11,9 +11,9 @@ import logging
 import random
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, TypeVar
 
 import eventlet
 from kazoo.client import KazooClient
@@ -36,6 +36,8 @@ from app.errors import Refused, Unreachable
 from app.zookeeper.connection import Handler, client_of
 
 log = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
 
 # Nobody answered: what became of the request is unknown.
 NO_REPLY: tuple[type[Exception], ...] = (
@@ -228,6 +230,19 @@ def wait_connected(client: KazooClient, deadline: Deadline) -> bool:
         # The event that start_async() returned: kazoo sets it whenever it is connected.
         client._live.wait(min(deadline.left_s, 1.0))  # noqa: SLF001
     return bool(client.connected)
+
+
+def insist(client: KazooClient, action: Callable[[], Result], deadline: Deadline) -> Result:
+    """Call ``action`` until it gets a reply: its result. Raises one of NO_REPLY at the deadline.
+
+    It must be harmless to do it twice: what got no reply may have happened.
+    """
+    while True:
+        try:
+            return action()
+        except NO_REPLY:
+            if not wait_connected(client, deadline) or deadline.passed:
+                raise
 
 
 class Silence:

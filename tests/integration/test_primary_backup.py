@@ -216,7 +216,7 @@ def test_without_a_backup_an_upload_is_refused_with_nothing_written_and_its_id_w
     assert a.copies() == {}
     assert a.steps == []
     cast.backup(b, cast.change_backup(primary.epoch, b))
-    primary.epoch = cast.epoch()
+    primary.backup_changed(cast.epoch())
     assert primary.submit(job_id, b"payload").decision == "committed"
 
 
@@ -253,7 +253,7 @@ def test_what_is_known_already_is_told_also_while_there_is_no_backup(cast: Cast)
     a, _, primary, _ = cast.pair()
     job_id = new_id()
     stored = primary.submit(job_id, b"payload")
-    primary.epoch = cast.change_backup(primary.epoch, None)
+    primary.backup_changed(cast.change_backup(primary.epoch, None))
     assert primary.submit(job_id, b"payload") == stored
     assert a.has(job_id, b"payload")
 
@@ -335,7 +335,7 @@ def test_an_ack_that_is_not_the_backups_own_does_not_count_and_the_real_one_repl
     eventually(lambda: a.did("published", job_id))
     real = valid_ack(epoch, b"payload")
     cast.create(paths.backup_ack(job_id), forge(real))
-    eventually(lambda: "an invalid ACK" in caplog.text, what="the primary has seen it")
+    eventually(lambda: "an ACK that is not valid" in caplog.text, what="the primary has seen it")
     assert cast.outcome(job_id) is None
     cast.backup(b, epoch)
     assert submission.get().decision == "committed"
@@ -410,7 +410,7 @@ def test_a_record_that_cannot_be_read_is_left_alone_and_holds_up_nothing(cast: C
     recorded = cast.change_backup(epoch, b)
     backup = cast.backup(b, recorded)
     backup.catch_up()
-    primary.epoch = recorded
+    primary.backup_changed(recorded)
     assert primary.submit(new_id(), b"next").decision == "committed"
     with pytest.raises(InDoubt):
         primary.submit(unreadable, b"payload")
@@ -630,7 +630,7 @@ def test_a_deposed_backup_acknowledges_nothing(cast: Cast, caplog: pytest.LogCap
     cast.record(a, b)  # another epoch, of which the backup hasn't heard
     job_id = new_id()
     cast.publish(job_id, b"payload")
-    eventually(lambda: "is over; no ACK" in caplog.text)
+    eventually(lambda: "no ACK for" in caplog.text)
     assert cast.ack(job_id) is None
 
 
@@ -801,11 +801,10 @@ def test_a_copy_is_not_dropped_because_its_record_is_missing(cast: Cast) -> None
     heard_of, missed = new_id(), new_id()
     primary.submit(heard_of, b"payload")
     primary.submit(missed, b"payload")
-    follower = backup._follower
-    eventually(lambda: not follower._copiers.running(), what="b watches the decisions")
+    eventually(lambda: not backup._copiers.running(), what="b watches the decisions")
     cast.remove(heard_of)
     eventually(
-        lambda: heard_of not in follower._seen and not follower._copiers.running(),
+        lambda: heard_of not in backup._seen and not backup._copiers.running(),
         what="b has looked",
     )
     b.link.down()
@@ -1007,7 +1006,7 @@ def test_a_member_whose_disk_fails_while_it_joins_tries_again(
         eventually(lambda: c.member._candidate.seat)
         eventlet.sleep(0.2)
         assert cast.epoch().backup is None, "not ready, so not recorded"
-    c.member._candidate._wake.put(None)  # the next look, which comes by itself within seconds
+    c.member._candidate._reconciler.wake()  # the next look, which comes by itself within seconds
     cast.wait_for_pair(a, c)
     assert list(c.copies().values()) == [b"payload"]
 

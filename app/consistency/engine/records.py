@@ -6,7 +6,9 @@ How the records look stands in ``transactions``, the rules of deciding in ``prim
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
+from eventlet import queue
 from kazoo.client import KazooClient
 
 from app.consistency.engine.fencing import Epoch
@@ -48,6 +50,23 @@ def read_ack(client: KazooClient, job_id: str, deadline: zk.Deadline) -> Ack | N
     except Malformed as error:
         log.warning("%s: %s", paths.backup_ack(job_id), error)
         return None
+
+
+def watched_acks(client: KazooClient, job_id: str, patience: zk.Deadline) -> Iterator[Ack | None]:
+    """The ACK of a transaction when there is one, and again whenever it changes, until our patience ends.
+
+    None for one that can't be understood. A watch wakes us, and a lost connection is waited for.
+    """
+    changed: Any = queue.LightQueue()
+    while not patience.passed:
+        try:
+            if zk.wait(client.exists_async(paths.backup_ack(job_id), watch=changed.put), patience):
+                yield read_ack(client, job_id, patience)
+            changed.get(timeout=patience.left_s)
+        except queue.Empty:
+            return
+        except zk.NO_REPLY:
+            zk.wait_connected(client, patience)
 
 
 def known_outcome(client: KazooClient, job_id: str, digest: Digest, refusal: Refused) -> Outcome | None:

@@ -16,6 +16,7 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from app.consistency.engine.fencing import Epoch
 from app.errors import Malformed
 
 Decision = Literal["committed", "aborted"]
@@ -51,6 +52,10 @@ class Ack(Stored):
     size: int = Field(ge=0)  # bytes
     sha256: str
 
+    @classmethod
+    def by(cls, author: str, epoch: Epoch, digest: "Digest") -> "Ack":
+        return cls(author=author, epoch=epoch.number, size=digest.size, sha256=digest.sha256)
+
 
 class Outcome(Stored):
     """The decision. The digest stays when an aborted payload is dropped, so that a retry is recognised."""
@@ -60,6 +65,12 @@ class Outcome(Stored):
     epoch: int
     size: int = Field(ge=0)  # bytes
     sha256: str
+
+    @classmethod
+    def of(cls, decision: Decision, epoch: Epoch, digest: "Digest") -> "Outcome":
+        """``decision``, made by the primary of ``epoch``."""
+        by = epoch.primary or ""
+        return cls(decision=decision, by=by, epoch=epoch.number, size=digest.size, sha256=digest.sha256)
 
 
 @dataclass(frozen=True, slots=True)
