@@ -28,7 +28,7 @@ PAGES = (
 _NAME = re.compile(r"`(\w+(?:\.\w+)?)`")
 
 
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("page", [*PAGES, "README.md"])
 def test_every_link_leads_somewhere(page: str) -> None:
     assert [target for _, target in links(page) if not exists(target)] == []
 
@@ -72,6 +72,7 @@ def test_no_block_is_of_a_kind_that_no_test_knows() -> None:
 
 def test_the_diffs_on_the_page_of_exercises_are_their_patches() -> None:
     page = PAGE.read_text(encoding="utf-8")
+    assert page.count("```diff\n") == len(list((ROOT / "docs" / "exercises").glob("*.patch")))
     assert regenerated(page) == page, "stale: python -m docs.generate.diffs"
     assert regenerated(page.replace("N, W, R = 5, 2, 2", "N, W, R = 5, 1, 1")) == page
 

@@ -28,7 +28,7 @@ CONVICTED = {
     "blind_publisher": r'bob was told .* "full/reducers" = \d+ was published, but every replica ended',
 }
 HARM_SERVERS = ("no_epoch_check", "plain_get")
-SCENE_S = 60.0
+SCENE_S = 150.0
 
 
 def scene(name: str, tree: Path, ensemble: Ensemble) -> "subprocess.Popen[str]":
@@ -66,7 +66,7 @@ def tree(tmp_path: Path) -> Path:
     return copy_of_the_tree(tmp_path)
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(400)
 @pytest.mark.parametrize(
     "name", [ALONE[0], *(pytest.param(name, marks=pytest.mark.whole) for name in ALONE[1:])]
 )
@@ -80,7 +80,7 @@ def test_the_tree_as_it_is_holds_and_with_the_patch_it_is_convicted(
 
 
 @pytest.mark.whole
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(400)
 @pytest.mark.usefixtures("servers")  # skipped where they are somebody else's; mended, whatever happens
 @pytest.mark.parametrize("name", HARM_SERVERS)
 def test_the_same_where_the_servers_are_harmed(name: str, tree: Path, ensemble: Ensemble) -> None:
@@ -137,12 +137,6 @@ def test_a_patch_for_another_tree_is_refused_aloud(tree: Path) -> None:
     changed.write_text(changed.read_text(encoding="utf-8").replace("N, W, R = 5, 3, 3", "N, W, R = 5, 3, 4"))
     with pytest.raises(DoesNotApply, match=r"small_quorums\.patch: app/consistency/quorum\.py has 0 places"):
         apply(PATCHES / "small_quorums.patch", tree)
-
-
-@pytest.mark.parametrize("name", ALL)
-def test_the_page_shows_the_patch_as_it_is(name: str) -> None:
-    shown = [block.text.rstrip() for block in blocks(PAGE) if block.kind == "diff"]
-    assert (PATCHES / f"{name}.patch").read_text(encoding="utf-8").rstrip() in shown
 
 
 @pytest.mark.parametrize("name", ALL)

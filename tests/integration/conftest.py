@@ -1,5 +1,6 @@
 """What is seen here was brought by a watch or by the connection's return: the safety nets never come."""
 
+import logging
 from collections.abc import Iterator
 
 import pytest
@@ -15,5 +16,14 @@ def _no_safety_net() -> Iterator[None]:
     assert defaults is not None
     with pytest.MonkeyPatch.context() as patch:  # a test's own is undone before its place is left
         patch.setitem(defaults, "recheck_s", NEVER_S)
-        patch.setattr("app.cluster.guest._RECHECK_S", NEVER_S)
+        for net in ("cluster.guest._RECHECK_S", "mapreduce.sweeper._SWEEP_S"):
+            patch.setattr(f"app.{net}", NEVER_S)
         yield
+
+
+@pytest.fixture
+def no_trouble(capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """No green thread dies with a traceback, and kazoo meets nothing that it can't handle."""
+    yield
+    assert "Traceback" not in capfd.readouterr().err
+    assert [record for record in caplog.get_records("call") if record.levelno >= logging.ERROR] == []

@@ -1,7 +1,6 @@
 """The link is what a network would be: it holds, delays, breaks and heals, and never changes a byte."""
 
 import hashlib
-import logging
 import os
 import struct
 import time
@@ -22,13 +21,7 @@ from tests.conftest import SESSION_S, STEADY_SESSION_S, Place, eventually, nobod
 # Long enough that bytes which are let through would have come, short enough to wait for.
 QUIET_S = 0.3
 
-
-@pytest.fixture(autouse=True)
-def _no_trouble(capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture) -> Iterator[None]:
-    """No green thread dies with a traceback, and kazoo meets nothing that it can't handle."""
-    yield
-    assert "Traceback" not in capfd.readouterr().err
-    assert [record for record in caplog.get_records("call") if record.levelno >= logging.ERROR] == []
+pytestmark = pytest.mark.usefixtures("no_trouble")
 
 
 class Server:

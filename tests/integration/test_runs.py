@@ -1,6 +1,5 @@
 """Runs keep to their own corner, leave nothing behind, and sweep only what nobody owns any more."""
 
-import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -22,13 +21,7 @@ from tests.conftest import SESSION_S, Place, eventually
 STEP_S = 20.0
 GENEROUS_S = 60.0
 
-
-@pytest.fixture(autouse=True)
-def _no_trouble(capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture) -> Iterator[None]:
-    """No green thread dies with a traceback, and kazoo meets nothing that it can't handle."""
-    yield
-    assert "Traceback" not in capfd.readouterr().err
-    assert [record for record in caplog.get_records("call") if record.levelno >= logging.ERROR] == []
+pytestmark = pytest.mark.usefixtures("no_trouble")
 
 
 @contextmanager

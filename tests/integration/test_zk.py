@@ -1,6 +1,5 @@
 """The edge to ZooKeeper: whoever isn't answered hears it in one line, in time, and never as a no."""
 
-import logging
 import os
 import time
 from collections.abc import Iterator
@@ -19,13 +18,7 @@ DEADLINE_S = 1.0
 # What a busy machine may add to a deadline, and closing to that.
 GENEROUS_S = 20.0
 
-
-@pytest.fixture(autouse=True)
-def _no_trouble(capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture) -> Iterator[None]:
-    """No green thread dies with a traceback, and kazoo meets nothing that it can't handle."""
-    yield
-    assert "Traceback" not in capfd.readouterr().err
-    assert [record for record in caplog.get_records("call") if record.levelno >= logging.ERROR] == []
+pytestmark = pytest.mark.usefixtures("no_trouble")
 
 
 @contextmanager

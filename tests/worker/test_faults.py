@@ -45,21 +45,14 @@ def is_right(cluster: Cluster, job_id: str, picture: Picture) -> bool:
 
 
 @pytest.mark.parametrize("phase", PHASES)
-def test_a_job_survives_a_worker(cluster: Cluster, picture: Picture, phase: str) -> None:
-    victim = cluster.who("worker")
+@pytest.mark.parametrize("role", ["worker", "master"])
+def test_a_job_survives_a_worker_and_its_master(
+    cluster: Cluster, picture: Picture, role: str, phase: str
+) -> None:
+    victim = cluster.who(role)
     job_id = cluster.caught(as_file(picture), phase, at_least=10)
 
     cluster.kill(victim)
-
-    assert is_right(cluster, job_id, picture)
-
-
-@pytest.mark.parametrize("phase", PHASES)
-def test_a_job_survives_its_master(cluster: Cluster, picture: Picture, phase: str) -> None:
-    master = cluster.who("master")
-    job_id = cluster.caught(as_file(picture), phase, at_least=10)
-
-    cluster.kill(master)
 
     assert is_right(cluster, job_id, picture)
 
