@@ -121,13 +121,13 @@ def an_update(copies: Copies) -> None:
     story.table(("replica", "applied zxid", "after the call"), copies.lags(called))
     stage.require(lambda: mine.copy.mzxid >= zxid, "watch_global_config has the update")
     story.say(f"the notes' own watch has it, too: global_app_config = {global_app_config}")
-    story.look_with(f"zkCli.sh get {stage.chroot}/nodes/{copies.present[0].name}")
+    story.look_with(f"zkCli.sh get {stage.chroot}/nodes/{stage.present[0].name}")
 
 
 def a_cut_replica(copies: Copies) -> None:
     stage, story = copies.stage, copies.stage.story
     story.act("a replica is cut off: available, and stale")
-    victim = stage.choose.choice(copies.present)
+    victim = stage.choose.choice(stage.present)
     session = victim.body.session
     victim.cut()
     size = stage.fresh()
@@ -152,10 +152,10 @@ def code_stays_text(copies: Copies) -> None:
     stage, story = copies.stage, copies.stage.story
     story.act("code is written into the znode")
     overwrite(stage.client, SMUGGLED)
-    stage.require(lambda: all(copies.of(one).rejected for one in copies.present), "every replica rejects it")
+    stage.require(lambda: all(copies.of(one).rejected for one in stage.present), "every replica rejects it")
     story.say(f"it now holds {SMUGGLED.decode()}")
     story.say("the notes would eval that, in every pod. Here every replica reports:")
-    story.say(f"  {copies.of(copies.present[0]).rejected}")
+    story.say(f"  {copies.of(stage.present[0]).rejected}")
     story.say(f"and keeps the last good one: {copies.value()}")
     copies.start_again()
     try:
@@ -174,7 +174,7 @@ def under_load(copies: Copies) -> None:
     with stage.load(f"updates by {len(publishers)} publishers", at_most=REPLICAS - 1):
         stage.crowd(publish_one)
     copies.settle()
-    stage.story.say(f"all {len(copies.present)} replicas hold zxid {copies.zxids()}")
+    stage.story.say(f"all {len(stage.present)} replicas hold zxid {copies.zxids()}")
 
 
 DEMO = Demo(

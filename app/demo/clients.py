@@ -14,8 +14,9 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import closing, suppress
-from dataclasses import asdict, dataclass
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import eventlet
@@ -34,6 +35,7 @@ PROCESSES = 2
 # The longest that one operation of a load can take, with room for a machine that is busy elsewhere.
 _OPERATION_S = 8.0
 _START_S = 30.0
+_TOP = Path(__file__).resolve().parents[2]  # where app is found
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,12 +98,6 @@ class Clients:
             process.close()
 
 
-def run_register_load(load: RegisterLoad) -> History:
-    """Share the load among the processes, and return what all their clients did. Raises InDoubt."""
-    with closing(Clients(load)) as clients:
-        return clients.history()
-
-
 class _Process:
     """One process of clients; its history goes to an unnamed file."""
 
@@ -110,7 +106,7 @@ class _Process:
         command = [sys.executable, "-m", "app.demo.clients", json.dumps(asdict(load))]
         # A session of its own: Ctrl-C is for the demo, which ends its clients through their input.
         self._process: Any = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=self._output, start_new_session=True, cwd=_root()
+            command, stdin=subprocess.PIPE, stdout=self._output, start_new_session=True, cwd=_TOP
         )
         self._counted_bytes = 0
         self._endings: Counter[str] = Counter()
@@ -149,12 +145,7 @@ def _share(load: RegisterLoad, number: int) -> RegisterLoad:
     operations = (
         load.operations * (before + clients) // load.clients - load.operations * before // load.clients
     )
-    changed = {"clients": clients, "operations": operations, "first": before + 1, "seed": load.seed + number}
-    return RegisterLoad(**{**asdict(load), **changed})
-
-
-def _root() -> str:
-    return os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))  # noqa: PTH100, PTH120
+    return replace(load, clients=clients, operations=operations, first=before + 1, seed=load.seed + number)
 
 
 # --- in the process of clients ---

@@ -49,10 +49,6 @@ class Copies:
 
     # -- what they hold --
 
-    @property
-    def present(self) -> list[Participant]:
-        return self.stage.present
-
     def of(self, participant: Participant) -> ConfigReplica | RemoteConfig:
         """The copy that this participant keeps, here or in its pod."""
         only = participant.role
@@ -61,27 +57,27 @@ class Copies:
 
     def value(self, participant: Participant | None = None) -> dict[str, JsonValue]:
         """What this participant's copy holds; without one, the first copy's: all hold it once settled."""
-        return dict(self.of(participant or self.present[0]).copy.value or {})
+        return dict(self.of(participant or self.stage.present[0]).copy.value or {})
 
     def zxids(self) -> str:
         """The zxids that the copies hold, for a sentence: a single one once settled."""
-        return ", ".join(sorted({f"{self.of(one).copy.mzxid:#x}" for one in self.present}))
+        return ", ".join(sorted({f"{self.of(one).copy.mzxid:#x}" for one in self.stage.present}))
 
     def lags(self, since: Stopwatch) -> list[tuple[str, str, str]]:
         """For the screen: each copy's zxid, and how long after that moment it was applied."""
-        copies = [(one.name, self.of(one)) for one in self.present]
+        copies = [(one.name, self.of(one)) for one in self.stage.present]
         return [(name, f"{copy.copy.mzxid:#x}", since.ms(copy.applied_at)) for name, copy in copies]
 
     def settle(self, without: Participant | None = None) -> None:
         """Wait until every copy (but one) holds what the store holds now. Raises InDoubt."""
         latest = current_zxid(self.stage.client)
-        awaited = [one for one in self.present if one is not without]
+        awaited = [one for one in self.stage.present if one is not without]
         if not self.stage.until(lambda: all(self.of(one).copy.mzxid >= latest for one in awaited)):
             raise InDoubt(f"the copies have not converged on zxid {latest:#x} within 10 s")
 
     def read(self, *participants: Participant) -> None:
         """A read of each of these copies, recorded; by default, of all that are present."""
-        for one in participants or self.present:
+        for one in participants or self.stage.present:
             self._observe(one.name, self.of(one).copy)
 
     # -- publishing --

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Generic, NoReturn, Protocol, TextIO
+from typing import Any, Generic, NoReturn, TextIO
 
 import eventlet
 
@@ -22,7 +22,7 @@ from app.demo.options import STANDARD_OUTPUT, Options, parse
 from app.demo.pod_selection import GuestPods, choose_pods
 from app.demo.recording import NOT_A_RESULT
 from app.demo.run import Run, run_folder, sweep_folders
-from app.demo.stage import LOST_AFTER_S, Group, Stage, TooFewPods, first_line
+from app.demo.stage import LOST_AFTER_S, CannotGoOn, Group, Stage, first_line
 from app.demo.story import INTERRUPTED, UNREACHABLE, USAGE, Interrupted, Story, conclude
 from app.errors import BadSettingError, Unreachable
 from app.settings import Settings
@@ -30,23 +30,6 @@ from app.zookeeper import client as zk
 
 # How often the main thread looks at what signal handlers and listeners have noted; they can't wake it.
 _TICK_S = 0.05
-
-
-class ZooKeeperLost(Exception):
-    """ZooKeeper is away for too long during a run. It is no operation's ending: no act catches it."""
-
-
-class _Supervised(Protocol):
-    """What runs in a green thread, and is ended from outside if need be."""
-
-    ending: bool  # only cleaning up is left
-
-    @property
-    def silent_s(self) -> float:
-        """Seconds since ZooKeeper was lost."""
-
-    def run(self) -> int:
-        """Until the end; the exit status."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +117,7 @@ def _run(demo: Demo[Any], options: Options, settings: Settings, sink: TextIO | N
     """Run in a green thread, which a signal or a lost ZooKeeper ends, cleanly."""
     out = sys.stderr if options.history == STANDARD_OUTPUT else sys.stdout
     story = Story(out, silent=options.json, color=options.color, step=options.step)
-    runs: _Supervised = DemoRun(demo, options, settings, story, sink)
+    runs: DemoRun | LivePublication = DemoRun(demo, options, settings, story, sink)
     if options.live is not None:
         runs = LivePublication(demo.name, demo.program, options.live, options, settings, story)
     signals: list[int] = []
@@ -155,9 +138,8 @@ def _run(demo: Demo[Any], options: Options, settings: Settings, sink: TextIO | N
                 thread.kill(Interrupted())
             elif runs.silent_s > LOST_AFTER_S and not runs.ending:
                 runs.ending = True
-                thread.kill(
-                    ZooKeeperLost(f"ZooKeeper was lost and did not come back within {LOST_AFTER_S:g} s")
-                )
+                message = f"ZooKeeper was lost and did not come back within {LOST_AFTER_S:g} s"
+                thread.kill(CannotGoOn(message))
         return int(thread.wait())
     finally:
         for number, handler in before.items():
@@ -179,17 +161,19 @@ class DemoRun:
         self._stage: Stage | None = None
         self._verdicts: dict[str, Verdict] = {}
         self._begun = False
-        self.ending = False
+        self.ending = False  # True: only cleaning up is left
 
     @property
     def silent_s(self) -> float:
+        """Seconds since ZooKeeper was lost."""
         return self._run.silent_s if self._run is not None else 0.0
 
     def run(self) -> int:
+        """Until the end; the exit status."""
         try:
             with ExitStack() as closing:
                 try:
-                    verdict, notes, stage = self._perform(closing)
+                    self._perform(closing)
                 finally:
                     self.ending = True  # what is left is to clean up, and that is not interrupted
         except Interrupted:
@@ -198,20 +182,18 @@ class DemoRun:
         except BadSettingError as error:
             print(f"{self._demo.program}: {error}", file=sys.stderr)  # noqa: T201 (there is no story yet)
             return USAGE
-        except (ZooKeeperLost, TooFewPods) as error:
-            return self._conclude(Verdict("in doubt", str(error)), None, None)
+        except CannotGoOn as error:
+            return self._conclude(Verdict("in doubt", str(error)))
         except Unreachable as error:
             if not self._begun:
                 print(f"{self._demo.program}: {error}", file=sys.stderr)  # noqa: T201 (there is no story yet)
                 return UNREACHABLE
-            return self._conclude(Verdict("in doubt", first_line(error)), None, None)
+            return self._conclude(Verdict("in doubt", first_line(error)))
         except NOT_A_RESULT as error:
-            return self._conclude(
-                Verdict("in doubt", f"the run could not go on: {first_line(error)}"), None, None
-            )
-        return self._conclude(verdict, notes, stage)
+            return self._conclude(Verdict("in doubt", f"the run could not go on: {first_line(error)}"))
+        return self._conclude(self._verdicts[self._options.shows[-1]], self._stage)
 
-    def _perform(self, closing: ExitStack) -> tuple[Verdict, Verdict | None, Stage]:
+    def _perform(self, closing: ExitStack) -> None:
         options, hosts = self._options, self._settings.zk_hosts
         own = zk.connect(hosts, session_timeout_s=max(options.session_timeout_s, 10.0))
         closing.callback(zk.disconnect, own)
@@ -236,31 +218,22 @@ class DemoRun:
         closing.callback(stage.close)
         self._begun = True
         group = self._demo.opening(stage)
-        verdicts = self._verdicts
         for protocol in options.shows:
             stage.protocol = protocol
             self._demo.play(group, protocol)
-            if stage.history(protocol).operations:
-                verdicts[protocol] = self._judge(stage, protocol)
+            if (history := stage.history(protocol)).operations:
+                self._verdicts[protocol] = substance(history.operations, self._demo.judge(history))
         self._story.pause()
-        return verdicts[options.shows[-1]], verdicts.get("notes") if len(verdicts) > 1 else None, stage
 
-    def _judge(self, stage: Stage, protocol: str) -> Verdict:
-        history = stage.history(protocol)
-        return substance(history.operations, self._demo.judge(history))
-
-    def _conclude(self, verdict: Verdict, notes: Verdict | None, stage: Stage | None) -> int:
-        judged = stage.history(self._options.shows[-1]) if stage else History()
+    def _conclude(self, verdict: Verdict, stage: Stage | None = None) -> int:
+        """Without a stage the run has broken off: then nothing but the verdict is reported."""
+        options, ended = self._options, stage is not None
+        judged = stage.history(options.shows[-1]) if stage else History()
         names = [*(one.name for one in stage.participants), *stage.watched] if stage else []
+        notes = self._verdicts.get("notes") if ended and len(self._verdicts) > 1 else None
         self._draw(verdict)
-        return conclude(
-            self._story,
-            self._options,
-            (self._demo.name, self._demo.guarantee),
-            (verdict, notes),
-            judged,
-            names,
-        )
+        demo = (self._demo.name, self._demo.guarantee)
+        return conclude(self._story, options, demo, (verdict, notes), judged, names)
 
     def _draw(self, verdict: Verdict) -> None:
         """The run's page, if the options ask for one: each protocol that was played, in order."""

@@ -58,7 +58,7 @@ class _LiveReplicas:
         self._stage = stage
         self._object_id = OBJECT
         self._quorum = Quorum()
-        self._client = stage.outside()
+        self._client = stage.session(chroot="")
         self._changed: Any = queue.LightQueue()
         self._before: dict[int, Shown] = {}
 

@@ -27,6 +27,7 @@ ACK_TIMEOUT_S = 2.0
 MOST_REPLICAS = 51
 
 STANDARD_OUTPUT = Path("-")
+_QUORUM = ("n", "w", "r", "weak")  # the options that make one Quorum
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,7 @@ class Options:
         faults: whether the load runs under random faults.
         quorum: N, W and R of the hard demo.
         live: what to publish to the live workers, instead of a run.
-        watch_s: how long to watch the live workers, instead of a run; for ever if it is infinite.
+        watch_s: how long to watch the live workers, instead of a run; until Ctrl-C if it is infinite.
         timeline: where the run's page is to be written.
     """
 
@@ -154,7 +155,7 @@ def parse(
     session = f"every participant's ZooKeeper session timeout (default {SESSION_TIMEOUT_S:g})"
     timeout = _number(float, 1, 60)
     advanced("--session-timeout-s", type=timeout, default=SESSION_TIMEOUT_S, metavar="S", help=session)
-    advanced("--no-color", action="store_true", help="no colour, also on a terminal")
+    advanced("--no-color", dest="color", action="store_false", help="no colour, also on a terminal")
     if live:
         advanced(
             "--live",
@@ -171,15 +172,16 @@ def parse(
         advanced("--weak", action="store_true", help="admit R+W<=N, to see the stale reads that it costs")
         advanced(
             "--watch",
+            dest="watch_s",
             type=_number(float, 1, 86_400),
             nargs="?",
             const=math.inf,
             metavar="SECONDS",
             help="a gentle load on the live workers' replicas and a table of them, while you delete pods; "
-            "after so long, or Ctrl-C, all of it is checked",
+            "after this long, or Ctrl-C, all of it is checked",
         )
     else:
-        parser.set_defaults(n=N, w=W, r=R, weak=False, watch=None)
+        parser.set_defaults(n=N, w=W, r=R, weak=False, watch_s=None)
     return _checked(parser, parser.parse_args(argv))
 
 
@@ -190,31 +192,20 @@ def _checked(parser: _Parser, given: argparse.Namespace) -> Options:
         quorum = Quorum(given.n, given.w, given.r, given.weak)
     except BadSettingError as error:
         parser.error(str(error))
-    if given.watch is not None and (quorum != Quorum() or given.protocol == "notes"):
+    if given.watch_s is not None and (quorum != Quorum() or given.protocol == "notes"):
         parser.error("--watch is about the live workers: five replicas, W=3, R=3, and the full protocol")
     if given.live is not None and given.history is not None:
         parser.error("--live records no history: leave out --history")
     if given.history == STANDARD_OUTPUT and given.json:
         parser.error("--history - and --json can't share standard output: name a file")
     _check_timeline(parser, given)
-    return Options(
-        step=given.step,
-        protocol="full" if given.watch is not None else given.protocol,
-        participants=given.participants,
-        seed=given.seed if given.seed is not None else random.SystemRandom().randrange(10_000),
-        json=given.json,
-        history=given.history,
-        operations=given.operations,
-        clients=given.clients,
-        faults=given.faults,
-        ack_timeout_s=given.ack_timeout_s,
-        session_timeout_s=given.session_timeout_s,
-        color=not given.no_color and "NO_COLOR" not in os.environ and sys.stdout.isatty(),
-        quorum=quorum,
-        live=given.live,
-        watch_s=given.watch,
-        timeline=given.timeline,
-    )
+    chosen = {
+        "color": given.color and "NO_COLOR" not in os.environ and sys.stdout.isatty(),
+        "protocol": "full" if given.watch_s is not None else given.protocol,
+        "quorum": quorum,
+        "seed": given.seed if given.seed is not None else random.SystemRandom().randrange(10_000),
+    }
+    return Options(**{name: value for name, value in vars(given).items() if name not in _QUORUM} | chosen)
 
 
 def _check_timeline(parser: _Parser, given: argparse.Namespace) -> None:

@@ -14,7 +14,7 @@ from app.consistency.as_in_the_notes import NotesBackup, NotesPrimary
 from app.consistency.engine.disk import Disk, sha256
 from app.consistency.primary_backup import Backup, Primary
 from app.demo.participants import Participant, disk_folder
-from app.demo.remote import RemoteBackup, RemoteDisk, RemoteMember, RemotePrimary, step_of
+from app.demo.remote import RemoteBackup, RemoteDisk, RemoteMember, RemotePrimary
 from app.demo.run import remove
 from app.demo.stage import Stage
 from app.demo.waiting import Stopwatch
@@ -65,8 +65,7 @@ class Pair:
 
     def _heard(self, name: str, entry: Entry, at_ns: int) -> None:
         """The same from a pod."""
-        at_s, step, job_id = step_of(entry, at_ns)
-        self.steps.append((at_s, name, step, job_id))
+        self.steps.append((at_ns / 1e9, name, entry.step, entry.job_id))
 
     def _folder(self, name: str) -> Disk:
         return Disk(disk_folder(self.stage.folder, name))
@@ -215,7 +214,9 @@ class NotesPair:
         remove(stage.client, self.ROOT, deadline)  # of an act that was spoilt
         zk.ensure(stage.client, tuple(self.ROOT + path for path in paths.ROOTS), deadline)
         self.backup = stage.bring("notes-backup", self._roles, root=self.ROOT)
-        self._primary = NotesPrimary(stage.session(root=self.ROOT), ack_timeout_s=stage.options.ack_timeout_s)
+        self._primary = NotesPrimary(
+            stage.session(chroot=stage.chroot + self.ROOT), ack_timeout_s=stage.options.ack_timeout_s
+        )
 
     @staticmethod
     def _roles(client: KazooClient) -> list[NotesBackup]:

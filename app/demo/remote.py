@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 from typing import Protocol
 
-from app.cluster.messages import Entry, Report
+from app.cluster.messages import Report
 from app.consistency.engine.fencing import Epoch
 from app.consistency.eventual import Copy
 from app.demo.pod_client import PodClient
@@ -121,8 +121,3 @@ class RemoteMember:
             self._known[report.incarnation, leads.id] = known
         known.epoch = leads.epoch()
         return known
-
-
-def step_of(entry: Entry, at_ns: int) -> tuple[float, str, str]:
-    """(seconds on our clock, what, transaction) of a member's log."""
-    return at_ns / 1e9, entry.step, entry.job_id

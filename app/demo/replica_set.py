@@ -5,6 +5,7 @@ that a client can feel is a host's death, which the servers notice when its sess
 """
 
 from collections import Counter
+from contextlib import closing
 from functools import partial
 from typing import Any
 
@@ -15,7 +16,7 @@ from app.cluster.messages import Part
 from app.consistency.engine.replicas import ReplicaHost, Replicas
 from app.consistency.engine.versions import Version, decode
 from app.consistency.quorum import Quorum
-from app.demo.clients import RegisterLoad, run_register_load
+from app.demo.clients import Clients, RegisterLoad
 from app.demo.load import THINK_S, RegisterClient, register_for
 from app.demo.participants import Participant
 from app.demo.stage import Stage
@@ -174,8 +175,11 @@ class ReplicaSet:
         self.client("setup", object_id)
         what = f"operations by {options.clients} clients in two processes"
         every_s = _SLOW_FAULTS_S if self.remote else _FAULTS_S
-        with stage.load(what, at_most=q.n - max(q.r, q.w), every_s=every_s):
-            stage.include(run_register_load(self._orders(object_id)))
+        with (
+            stage.load(what, at_most=q.n - max(q.r, q.w), every_s=every_s),
+            closing(Clients(self._orders(object_id))) as clients,
+        ):
+            stage.include(clients.history())
         done = stage.history(stage.protocol).by_key()[stage.key(object_id)]
         ended = Counter(operation.outcome for operation in done)
         stage.story.say(

@@ -45,8 +45,8 @@ _FAULT_EVERY_S = (0.15, 0.6)
 Group = TypeVar("Group")  # the participants as an act uses them: Copies, a Pair, a ReplicaSet
 
 
-class TooFewPods(Exception):
-    """The run can't go on. It is not the ending of an operation, so no act catches it."""
+class CannotGoOn(Exception):
+    """The run ends here, in doubt. It is no operation's ending, so no act catches it."""
 
 
 class Stage(Waiting):
@@ -151,19 +151,13 @@ class Stage(Waiting):
         self.participants.remove(participant)
         participant.close()
 
-    def session(self, participant: Participant | None = None, root: str = "") -> Any:
-        """Another session, on ``participant``'s link or on none; ended with the run."""
+    def session(self, participant: Participant | None = None, chroot: str | None = None) -> Any:
+        """Another session, on ``participant``'s link or on none, by default in the run's chroot."""
+        chroot, timeout_s = self.chroot if chroot is None else chroot, self.options.session_timeout_s
         if participant is not None:
             client = participant.body.connect()
         else:
-            timeout_s = self.options.session_timeout_s
-            client = zk.connect(self.hosts, chroot=self.chroot + root, session_timeout_s=timeout_s)
-        self._closing.append(partial(zk.disconnect, client))
-        return client
-
-    def outside(self) -> Any:
-        """A session that isn't confined to the run's root; ended with the run."""
-        client = zk.connect(self.hosts, session_timeout_s=self.options.session_timeout_s)
+            client = zk.connect(self.hosts, chroot=chroot, session_timeout_s=timeout_s)
         self._closing.append(partial(zk.disconnect, client))
         return client
 
@@ -255,7 +249,7 @@ class Stage(Waiting):
             message = (
                 f"{self.missing} did not come back within {RETURN_S:g} s: too few pods are left to go on"
             )
-            raise TooFewPods(message)
+            raise CannotGoOn(message)
 
     def heal(self) -> None:
         """Undo every fault to a participant."""

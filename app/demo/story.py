@@ -8,7 +8,7 @@ import json
 import sys
 import textwrap
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TextIO
 
 from eventlet import hubs
@@ -39,7 +39,7 @@ class Story:
 
     Args:
         out: where to; standard error if standard output carries the history.
-        silent: print nothing; :meth:`report` still prints.
+        silent: print nothing; the one JSON object comes nevertheless.
         color: use colour and tables.
         step: wait for Enter after each act, and print ``look`` first.
     """
@@ -129,13 +129,9 @@ class Story:
         self._print("")
         self._print(line)
 
-    def verdict(self, line: str, outcome: str) -> None:
+    def verdict(self, verdict: Verdict) -> None:
         """The last line."""
-        self._print(line, _STYLE[outcome])
-
-    def report(self, fields: Mapping[str, object]) -> None:
-        """``--json``: one object, and nothing else."""
-        print(json.dumps(fields), file=sys.stdout, flush=True)
+        self._print(f"VERDICT {verdict.outcome}: {verdict.sentence}", _STYLE[verdict.outcome])
 
     def _print(self, text: str, style: str = "", end: str = "\n") -> None:
         if self._silent:
@@ -187,12 +183,12 @@ def conclude(
             "participants": list(participants),
             "notes_verdict": notes.outcome if notes else None,
         }
-        story.report(plain | more)
+        print(json.dumps(plain | more), flush=True)
     else:
         if notes is not None:
             caught = f"violated: {notes.sentence}" if notes.outcome == "violated" else "not caught this time"
             story.note(f"NOTES {caught}")
-        story.verdict(f"VERDICT {verdict.outcome}: {verdict.sentence}", verdict.outcome)
+        story.verdict(verdict)
     return _STATUS[verdict.outcome]
 
 

@@ -32,6 +32,9 @@ class Stopwatch:
 class Waiting:
     """Waiting with a deadline, in green threads."""
 
+    run_all = staticmethod(run_all)  # actions at the same time
+    timed = Stopwatch
+
     def __init__(self) -> None:
         self._happened = event.Event()
 
@@ -53,15 +56,6 @@ class Waiting:
             message = f"gave up after {timeout_s:g} s waiting until {what}"
             raise InDoubt(message)
 
-    def run_all(self, *actions: Callable[[], object]) -> list[object]:
-        """Do all of them at the same time; their results, or the first error when all have ended."""
-        return run_all(*actions)
-
     def rest(self, seconds: float) -> None:
         """Let time pass; every green thread goes on meanwhile."""
         eventlet.sleep(seconds)
-
-    @staticmethod
-    def timed() -> Stopwatch:
-        """A stopwatch that runs from now."""
-        return Stopwatch()
