@@ -45,7 +45,7 @@ class Copies:
         for key, value in (copy.value or {}).items():
             assert isinstance(value, int)
             self.stage.recorder.observe(name, self.stage.key(key), value, (copy.mzxid, ""), at_ns)
-        self.stage.tell()
+        self.stage.notify()
 
     # -- what they hold --
 

@@ -40,7 +40,7 @@ def writable(file: Path | None) -> Iterator[None]:
 def chapters_of(
     stage: Stage, guarantee: str, verdicts: Mapping[str, Verdict], otherwise: Verdict
 ) -> list[Chapter]:
-    """One for each protocol that was played; the one in whose middle the run broke off has no verdict yet."""
+    """One for each protocol that was played; ``otherwise``: the verdict where the run broke off."""
     participants = tuple(one.name for one in stage.participants)
     histories = {protocol: stage.history(protocol) for protocol in stage.options.shows}
     return [

@@ -1,8 +1,8 @@
 """``demo_easy_eventual.py --live KEY=VALUE``: the one thing that touches the live configuration.
 
-It publishes as any publisher does, then watches what each live worker says of itself until all have applied
-the new value. What is measured is when a worker *says* so: it announces what it has applied a moment later,
-on purpose, so that the news doesn't compete with the value on its way to the other copies.
+It publishes as any publisher does, then watches what each live worker announces until all have applied the
+new value. What is measured is when a worker *announces* it: a moment later, on purpose, so that the
+announcements don't compete with the value on its way to the other copies.
 """
 
 import logging
@@ -81,7 +81,7 @@ class LivePublication:
             return self._conclude(Verdict("in doubt", str(error) or repr(error)), {})
 
     def _complain(self, error: Exception, status: int) -> int:
-        print(f"{self._program}: --live: {error}", file=sys.stderr)  # noqa: T201 (nothing to tell a story of)
+        print(f"{self._program}: --live: {error}", file=sys.stderr)  # noqa: T201 (there is no story)
         return status
 
     def _publish(self, closing: ExitStack) -> int:
@@ -106,7 +106,7 @@ class LivePublication:
         return self._conclude(self._judge(pods, lags_ms, published.mzxid), lags_ms, pods)
 
     def _await(self, client: KazooClient, pods: list[str], mzxid: int, began: float) -> dict[str, float]:
-        """Milliseconds from the call until each worker said that it has applied it, of those who did."""
+        """Milliseconds from the call until each worker announced that it has applied the value, if it did."""
         lags_ms: dict[str, float] = {}
         deadline = zk.Deadline(CONVERGE_S)
         changed: Any = queue.LightQueue()
@@ -127,29 +127,29 @@ class LivePublication:
         return lags_ms
 
     def _versions(self, client: KazooClient, pods: list[str], changed: Any) -> dict[str, int]:
-        """Which version each of these says that it has applied, of those who say so. Leaves watches."""
+        """The version that each of these announces as applied, if it announces one. Leaves watches."""
         deadline, versions = zk.Deadline(zk.STEP_S), {}
         for pod in pods:
             client.exists_async(paths.node(pod), watch=changed.put)  # also for one that may come back
         asked = [(pod, client.get_async(paths.node(pod))) for pod in pods]
         for pod, result in asked:
             try:
-                told = told_by(zk.wait(result, deadline)[0]) or {}
+                node = told_by(zk.wait(result, deadline)[0]) or {}
             except NoNodeError:
                 continue
             except zk.NO_REPLY as error:
                 log.info("%s: %r; again on reconnect", pod, error)
                 continue
-            if isinstance(version := told.get("config_version"), int):
+            if isinstance(version := node.get("config_version"), int):
                 versions[pod] = version
         return versions
 
     def _show(self, pods: list[str], lags_ms: dict[str, float]) -> None:
         rows = [(pod, f"{lags_ms[pod]:.0f} ms" if pod in lags_ms else "not yet") for pod in pods]
-        self._story.table(("worker", "says so after"), rows)
+        self._story.table(("worker", "announced after"), rows)
         self._story.say(
-            "measured: from the call until its /nodes entry tells the new version; a worker applies it in "
-            "milliseconds, and tells it about 50 ms later, on purpose"
+            "measured: from the call until its /nodes entry has the new version; a worker applies it in "
+            "milliseconds, and announces it about 50 ms later, on purpose"
         )
 
     def _judge(self, pods: list[str], lags_ms: dict[str, float], mzxid: int) -> Verdict:
@@ -158,7 +158,7 @@ class LivePublication:
             late = f"{', '.join(missing)} did not say within {CONVERGE_S:g} s that zxid {mzxid:#x} is applied"
             return Verdict("in doubt", late)
         last = f"all {len(pods)} live workers have applied {self._key}={self._value} (zxid {mzxid:#x})"
-        return Verdict("held", f"{last}; the last said so after {max(lags_ms.values()):.0f} ms")
+        return Verdict("held", f"{last}; the last announced it after {max(lags_ms.values()):.0f} ms")
 
     def _conclude(self, verdict: Verdict, lags_ms: dict[str, float], pods: Sequence[str] = ()) -> int:
         rounded = {pod: round(lag_ms, 1) for pod, lag_ms in lags_ms.items()}

@@ -123,7 +123,7 @@ class _LiveReplicas:
                 except zk.NO_REPLY as error:
                     log.info("no look at the replicas: %r", error)
                 else:
-                    self._tell(now)
+                    self._report(now)
                     draw(_rows(now), _score(clients))
                 self._wait(min(_GLANCE_S, time_is_up.left_s))
 
@@ -155,7 +155,7 @@ class _LiveReplicas:
             for index, host, found in zip(indices, hosts, holdings, strict=True)
         }
 
-    def _tell(self, now: Mapping[int, Shown]) -> None:
+    def _report(self, now: Mapping[int, Shown]) -> None:
         """Write what has happened to the hosts since the last look on the screen and into the history."""
         newest = max((seen.held.version.counter for seen in now.values() if seen.held), default=0)
         story, record = self._stage.story, self._stage.recorder.fault

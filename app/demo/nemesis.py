@@ -1,7 +1,7 @@
-"""The nemesis: random faults while a load runs, from the run's seed, and everybody healed at the end.
+"""The nemesis: random faults while a load runs, from the run's seed, and all undone at the end.
 
 To participants: cuts, slow links, crashes. To servers, where the run's starter owns them (``python -m lab``):
-pauses, partitions, kills. Never so many at once that the protocol could not go on: a verdict about a system
+pauses, partitions, kills. At most as many at once as the protocol survives: a verdict on a system
 that only refuses says nothing.
 """
 
@@ -54,7 +54,7 @@ def nemesis(
             for participant in participants:
                 participant.heal()
         except (Unreachable, InDoubt) as error:
-            # Whoever needs it whole finds out; what ended the block (Ctrl-C, ZooKeeper lost) must be heard.
+            # The next act will notice; what ended the block (Ctrl-C, ZooKeeper lost) must not be hidden.
             log.info("not healed: %s", error)
 
 

@@ -61,7 +61,7 @@ class Pair:
 
     def _note(self, name: str, step: str, job_id: str) -> None:
         self.steps.append((time.monotonic(), name, step, job_id))
-        self.stage.tell()
+        self.stage.notify()
 
     def _heard(self, name: str, entry: Entry, at_ns: int) -> None:
         """The same from a pod."""
@@ -223,7 +223,7 @@ class NotesPair:
         return [NotesBackup(client, "notes-backup")]
 
     def submit(self, job_id: str) -> None:
-        """One request to the primary, recorded. Raises Refused when it has waited in vain for the ACK."""
+        """One request to the primary, recorded. Raises Refused when no ACK has come in time."""
         payload, key = self._stage.unique("order"), self._stage.key(job_id)
         self._stage.write("user", key, payload, lambda: self._primary.submit(payload.encode(), job_id))
 

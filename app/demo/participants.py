@@ -1,6 +1,6 @@
-"""Who takes part: each participant has its own session, on its own link, and if need be its own disk.
+"""The participants: each has its own session, on its own link, and if need be its own disk.
 
-What befalls a participant is written into the history here. Its body does it: one in this process
+Every fault to a participant is recorded here. Its body carries it out: one in this process
 (``app.cluster.guest_actor``), or a pod's (``app.demo.pods``).
 """
 
@@ -10,7 +10,7 @@ from typing import Any, Literal, Protocol
 
 from app.checker.history import Recorder
 
-# "gone" is nobody's order: a pod that has really died. The others are what this run did to it.
+# "gone": its pod has really died. The others are what this run did to it.
 State = Literal["up", "cut", "slow", "crashed", "gone"]
 
 
@@ -21,7 +21,7 @@ class Body(Protocol):
     def roles(self) -> Sequence[Any]: ...
     @property
     def hosts(self) -> str:
-        """The servers, as whoever wants to reach *it* must use them."""
+        """The servers through its link: for sessions that reach *it*."""
 
     @property
     def connected(self) -> bool: ...
@@ -29,7 +29,7 @@ class Body(Protocol):
     def session(self) -> int | None: ...
     def start(self) -> None: ...
     def connect(self) -> Any:
-        """Another session, by which others reach it."""
+        """Another session through its link."""
 
     def cut(self) -> None: ...
     def slow(self, delay_s: float) -> None: ...
@@ -103,7 +103,7 @@ class Participant:
         self.body.close()
 
     def _becomes(self, state: State, fault: str) -> bool:
-        """Write it down before it is done: in doubt it may have happened. False for who is gone."""
+        """Record it before it is done: in doubt it may have happened. False if the participant is gone."""
         if self.state == "gone":
             return False
         self._recorder.fault(fault, self.name)

@@ -1,8 +1,7 @@
-"""A demo's side of one pod's mailbox: orders and questions, and what the pod reports by itself.
+"""A demo's requests to one pod, and the pod's reports.
 
-All of it goes over the demo's own session, without a link, and on the other side over the worker's main
-session: so who is cut off from the run can still be told to heal. A pod that doesn't answer leaves its asker
-in doubt, never with "failed".
+They go over the demo's own session, without a link, and on the other side over the worker's main session: so
+a participant that is cut off still gets the order to heal. A request without a reply is in doubt, not failed.
 """
 
 import logging
@@ -33,7 +32,7 @@ class PodClient:
 
     Args:
         client: a connected client in the run's chroot.
-        pod: whose mailbox it is.
+        pod: its name.
 
     Attributes:
         report: what the pod said last; None while it isn't there.
@@ -74,7 +73,7 @@ class PodClient:
         """Its answer. Raises what the pod raised (an ending of app.errors), or InDoubt if it is silent."""
         report = self.report
         doubt = InDoubt(
-            f"{self.pod} doesn't answer: what became of it is unknown", ask_again=words.get("job_id")
+            f"no reply from {self.pod}: what became of the request is unknown", ask_again=words.get("job_id")
         )
         if report is None:
             raise doubt
@@ -83,7 +82,7 @@ class PodClient:
         deadline, changed = zk.Deadline(timeout_s), queue.LightQueue()
         self._waiting.add(changed)
         try:
-            while not deadline.passed and self._same_life(report):
+            while not deadline.passed and self._same_incarnation(report):
                 try:
                     answer = self._exchange(path, question, report, changed, deadline)
                 except zk.NO_REPLY:
@@ -99,13 +98,13 @@ class PodClient:
             self._client.delete_async(path)
         raise doubt
 
-    def _same_life(self, report: Report) -> bool:
+    def _same_incarnation(self, report: Report) -> bool:
         return self.report is not None and self.report.incarnation == report.incarnation
 
     def _exchange(
         self, path: str, question: bytes, report: Report, changed: Any, deadline: zk.Deadline
     ) -> Reply:
-        """Put the ask there, and wait until the answer stands in its place."""
+        """Put the request there, and wait until the reply stands in its place."""
         created = self._client.create_async(path, question)
         got = self._client.get_async(path, watch=changed.put)  # pipelined
         with suppress(NodeExistsError):
@@ -115,15 +114,15 @@ class PodClient:
             if stat.version > 0:
                 return Reply.from_bytes(data)
             changed.get(timeout=deadline.left_s)
-            if not self._same_life(report):
-                raise queue.Empty  # it has died, and won't answer
+            if not self._same_incarnation(report):
+                raise queue.Empty  # it has died: no reply will come
             got = self._client.get_async(path, watch=changed.put)
 
     # -- hearing --
 
     def _look(self) -> None:
         deadline, path = zk.Deadline(zk.STEP_S), paths.here(self.pod)
-        seen = self._client.exists_async(path, watch=self._reconciler.wake)  # also for who isn't there yet
+        seen = self._client.exists_async(path, watch=self._reconciler.wake)  # also before it has come
         found = zk.get(self._client, path, deadline)
         zk.wait(seen, deadline)
         if found is not None:
@@ -152,12 +151,12 @@ class PodClient:
             self.on_report(report)
 
     def _disturb(self) -> None:
-        """Wake who waits for an answer: nobody of that life will give one."""
+        """Wake all that wait for a reply: that incarnation will give none."""
         for changed in self._waiting:
             changed.put(None)
 
     def _take_entries(self, report: Report) -> None:
-        """Hand on what is new in its log, and ask for what has passed us by."""
+        """Pass on what is new in its log, and ask for what we have missed."""
         incarnation, had = self._heard
         had = had if incarnation == report.incarnation else 0
         same = report.machine == this_machine()

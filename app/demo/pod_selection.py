@@ -1,4 +1,4 @@
-"""Who plays: live workers if they are asked for, else sessions of the demo's own process."""
+"""The participants' choice: live workers if the options ask for them, else sessions of the demo's process."""
 
 import re
 from collections.abc import Mapping

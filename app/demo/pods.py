@@ -1,4 +1,4 @@
-"""A participant whose body is a pod: a guest in a live worker, told what to do through its mailbox."""
+"""A participant whose body is a pod: a guest in a live worker, which gets its orders by requests."""
 
 import logging
 from collections.abc import Callable
@@ -16,9 +16,9 @@ from app.zookeeper import client as zk
 
 log = logging.getLogger(__name__)
 
-# The run is over: whoever doesn't hear "leave" in time leaves by itself, since the run's root is gone.
-_FAREWELL_S = 4.0
-# A worker that has just returned may still be taking the place of its former self.
+# At the run's end: a guest that misses "leave" leaves by itself, since the run's root is gone.
+_LEAVE_S = 4.0
+# A worker that has just returned may have to wait until its former session has expired.
 _AGAIN_S = 1.0
 
 Heard = Callable[[Entry, int], None]
@@ -28,7 +28,7 @@ class Pod:
     """A participant's body in another process.
 
     Args:
-        mailbox: the pod's.
+        pod_client: for requests to the pod.
         hosts, chroot: the servers, and the run's root, for sessions that reach its replica.
         part: what it is to play.
         heard: called with each entry of its log, and when that was by our clock (ns).
@@ -50,13 +50,13 @@ class Pod:
         self._part = part
         self._heard = heard
         self._changed = changed
-        self._life: str | None = None
+        self._incarnation: str | None = None
         self._plays = False
         self._return: Any = None
         self._role: Remote = _seen_from_afar(pod_client, part)
         self.roles: list[Any] = [self._role]
-        # Set by whoever keeps the state: called when the pod is lost, and when it plays again.
-        # The latter with whether its memory is new: else it has only been out of reach, as it was.
+        # Set by the participant: called when the pod is lost, and when it plays again. The latter says
+        # whether its memory is new; else it was only out of reach.
         self.on_lost: Callable[[], None] = lambda: None
         self.on_return: Callable[[bool], None] = lambda fresh: None
 
@@ -74,7 +74,7 @@ class Pod:
         if report is None:
             message = f"{self._pod_client.pod} is gone before it could take its part"
             raise InDoubt(message)
-        self._life = report.incarnation
+        self._incarnation = report.incarnation
         self._pod_client.on_entry = self._heard
         self._pod_client.on_report = self._hear
         self._pod_client.order("start", part=self._part)
@@ -100,21 +100,21 @@ class Pod:
         self._pod_client.order("restart")
 
     def close(self) -> None:
-        """Send it home."""
+        """Let it leave the run."""
         if self._return is not None:
             self._return.kill()
         self._pod_client.on_report = lambda report: None
         try:
-            self._pod_client.ask("leave", _FAREWELL_S)
+            self._pod_client.ask("leave", _LEAVE_S)
         except LessonError as error:
-            log.info("%s was not told to leave: %s", self._pod_client.pod, error)
+            log.info("no order to leave reached %s: %s", self._pod_client.pod, error)
 
     def _hear(self, report: Report | None) -> None:
         self._role.hear(report)
         if report is None:
             self.on_lost()
-        elif report.incarnation != self._life:
-            self._life, self._plays = report.incarnation, False
+        elif report.incarnation != self._incarnation:
+            self._incarnation, self._plays = report.incarnation, False
             self.on_lost()
             self._welcome(report.incarnation)
         elif self._plays:
@@ -128,7 +128,7 @@ class Pod:
 
     def _come_back(self, incarnation: str) -> None:
         """Its worker has died and returned: it plays its part again, from its disk."""
-        while self._life == incarnation:
+        while self._incarnation == incarnation:
             try:
                 self._pod_client.order("start", part=self._part)
             except LessonError as error:
@@ -150,7 +150,7 @@ def _seen_from_afar(pod_client: PodClient, part: Part) -> Remote:
 
 
 def played_by(body: Pod, name: str, recorder: Recorder, say: Callable[[str], None]) -> Participant:
-    """The participant that this pod is; its real death, and its return, are written down and said."""
+    """The participant that this pod is; its real death and its return are recorded, and said on screen."""
     participant = Participant(name, body, recorder)
 
     def lost() -> None:

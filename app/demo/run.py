@@ -35,8 +35,8 @@ class Run:
     """A root of its own under ``/demos``, from :meth:`open` to :meth:`close`.
 
     Args:
-        client: a connected client without a chroot, on no link: the run's own eyes.
-        name: the demo's, for who looks at ``/demos``.
+        client: a connected client without a chroot, on no link.
+        name: the demo's, as ``/demos`` shows it.
         cast: the workers that are invited to take part.
     """
 
@@ -98,7 +98,7 @@ class Run:
             except zk.NO_REPLY as error:
                 log.info("%s: %r", self.chroot, error)
             except NoNodeError:
-                # Away for so long that another run has swept it.
+                # Another run has swept it: it had been away for more than a minute.
                 log.warning("%s is gone", self.chroot)
                 return
 
@@ -126,7 +126,7 @@ def sweep(client: KazooClient, mine: str) -> list[str]:
 
 
 def remove(client: KazooClient, root: str, deadline: zk.Deadline) -> None:
-    """Delete a tree, deepest first; again while somebody still adds to it. Raises one of zk.NO_REPLY."""
+    """Delete a tree, deepest first; again while something is still added to it. Raises one of zk.NO_REPLY."""
     while True:
         try:
             doomed = _tree(client, root, deadline)
@@ -168,12 +168,12 @@ def _is_gone(result: Any, deadline: zk.Deadline) -> bool:
 
 
 def run_folder() -> tempfile.TemporaryDirectory[str]:
-    """A new one, for a with statement."""
+    """A new folder of this run, for a with statement."""
     return tempfile.TemporaryDirectory(prefix=f"{_FOLDER}{os.getpid()}-")
 
 
 def sweep_folders() -> None:
-    """Remove the folders of killed runs: those whose process is no more."""
+    """Remove the folders of killed runs: their processes have ended."""
     for folder in Path(tempfile.gettempdir()).glob(f"{_FOLDER}*-*"):
         owner = folder.name.removeprefix(_FOLDER).partition("-")[0]
         try:
@@ -181,4 +181,4 @@ def sweep_folders() -> None:
         except ProcessLookupError:
             shutil.rmtree(folder, ignore_errors=True)
         except (PermissionError, ValueError):
-            continue  # somebody else's, and alive; or not a run's at all
+            continue  # another user's run that is alive, or no run's folder

@@ -1,6 +1,6 @@
 """Orders to the servers under a demo: kill one, pause it, cut it from its peers.
 
-The servers belong to another process (`python -m lab`), for whoever owns processes and containers waits for
+The servers belong to another process (`python -m lab`), since the owner of processes and containers waits for
 them, and such a wait would freeze every green thread of a demo. Here is only the asking side: a request and
 a reply, each one line of JSON, through the Unix socket that LAB_CONTROL names.
 """
@@ -20,12 +20,12 @@ MEND_S = 90.0  # all servers back and voting
 
 
 class ServersError(LessonError):
-    """An order was not carried out, or nobody answered. The message is one line."""
+    """An order was not carried out, or had no reply. The message is one line."""
 
 
 @dataclass(frozen=True)
 class ServerStatus:
-    """One server, as the laboratory sees it; without a mode it serves nobody, without a pid it is down."""
+    """One server, as the laboratory sees it; without a mode it serves no client, without a pid it is down."""
 
     index: int
     hosts: str
@@ -56,7 +56,7 @@ class Servers:
             raise ServersError(f"the laboratory answered in another format: {exc}") from exc
 
     def leader(self) -> int | None:
-        """Who leads now, if anybody does."""
+        """The number of the server that leads now, if one does."""
         index = self._ask({"do": "leader"})
         return index if isinstance(index, int) else None
 

@@ -138,7 +138,7 @@ class Stage(Waiting):
         whole = part.model_copy(
             update={"session_timeout_s": options.session_timeout_s, "ack_timeout_s": options.ack_timeout_s}
         )
-        body = Pod(self.guests.pod_client(name), self.hosts, self.chroot, whole, heard, self.tell)
+        body = Pod(self.guests.pod_client(name), self.hosts, self.chroot, whole, heard, self.notify)
         return played_by(body, name, self.recorder, self.story.say)
 
     @property

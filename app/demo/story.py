@@ -88,7 +88,7 @@ class Story:
     def moving_table(self, header: Sequence[str]) -> Iterator[Callable[[Sequence[Sequence[str]], str], None]]:
         """A table that is drawn again and again in its place, with a line below; what is said stands above.
 
-        Yields who draws it. Into a pipe, where nothing can be drawn over, it comes once, at the end.
+        Yields the function that draws it. Into a pipe it is printed once, at the end.
         """
         if self._silent or not self._console.is_terminal:
             last: deque[Sequence[Sequence[str]]] = deque(maxlen=1)

@@ -38,13 +38,13 @@ class Waiting:
     def __init__(self) -> None:
         self._happened = event.Event()
 
-    def tell(self, *_: object) -> None:
+    def notify(self, *_: object) -> None:
         """Something has happened: every condition that is waited for is looked at again."""
         happened, self._happened = self._happened, event.Event()
         happened.send()
 
     def until(self, condition: Callable[[], bool], timeout_s: float = 10.0) -> bool:
-        """Wait until ``condition`` holds, looking again after each :meth:`tell`; says whether it does."""
+        """Wait until ``condition`` holds, looking again after each :meth:`notify`; says whether it does."""
         deadline = zk.Deadline(timeout_s)
         while not (met := condition()) and not deadline.passed:
             self._happened.wait(timeout=min(deadline.left_s, _GLANCE_S))
