@@ -6,7 +6,7 @@ from app import jobs
 from app.mapreduce.master import Master
 from app.mapreduce.runner import Progress
 from app.web.answers import job_view
-from app.web.feeds import Feeds
+from app.web.logs import Feeds
 from app.web.objects import Objects
 from app.web.pods import Pods
 from app.web.previews import Previews

@@ -15,9 +15,8 @@ from app.checker.history import Operation
 from app.consistency.quorum import N, R, W
 from app.demo.clients import Clients, RegisterLoad
 from app.zookeeper import client as zk
-from proof.bench.effort import Effort
 from proof.bench.growth import Growth, Point, Series
-from proof.bench.measuring import NotDone
+from proof.bench.measuring import Effort, NotDone
 from proof.bench.quorum import register_of, serve
 from proof.bench.sessions import STEP_S, Sessions
 

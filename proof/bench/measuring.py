@@ -1,4 +1,4 @@
-"""Operations timed in turn, and what came out of it."""
+"""How much is measured; operations timed in turn; and what came out of it."""
 
 import statistics
 import time
@@ -8,12 +8,17 @@ from dataclasses import asdict, dataclass, field
 
 import eventlet
 
+from proof.bench import SAMPLES
+
 # Taken first and thrown away: the servers' compiler and our caches warm up.
 _WARM_UP = 20
 # Between two samples: what the last one has left under way (the slower replicas' answers) comes to its end.
 _SETTLE_S = 0.01
 
 PAYLOAD = b"x" * 300
+# With fewer samples it is only looked at whether all works: the three smallest loads are enough for that.
+_A_LOOK = 20
+_LOADS_OF_A_LOOK = 3
 
 
 class NotDone(RuntimeError):
@@ -94,3 +99,21 @@ def in_turn(kinds: Sequence[Sample], samples: int) -> list[float]:
             eventlet.sleep(_SETTLE_S)
         turn.append(turn.pop(0))
     return [watch.p50_ms(warm_up) for watch in watches]
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """``samples``: of each operation; 200 is a whole measurement."""
+
+    samples: int = SAMPLES
+
+    def times(self, whole: int) -> int:
+        """How often something is done that a whole measurement does ``whole`` times; never less than once."""
+        return max(1, round(self.seconds(whole)))
+
+    def seconds(self, whole: float) -> float:
+        """How long, as :meth:`times`."""
+        return whole * min(1.0, self.samples / SAMPLES)
+
+    def loads(self, every: Sequence[int]) -> Sequence[int]:
+        return every[:_LOADS_OF_A_LOOK] if self.samples < _A_LOOK else every

@@ -30,8 +30,7 @@ from app.consistency.engine.replicas import ReplicaHost, Replicas
 from app.consistency.quorum import Quorum, Register
 from app.zookeeper import client as zk, paths
 from app.zookeeper.link import Link
-from proof.bench.effort import Effort
-from proof.bench.measuring import PAYLOAD, Row, Sample, Watch, in_turn
+from proof.bench.measuring import PAYLOAD, Effort, Row, Sample, Watch, in_turn
 from proof.bench.sessions import STEP_S, Sessions, done
 
 QUORUM = Quorum()

@@ -10,9 +10,8 @@ from typing import Any
 import eventlet
 
 from app.consistency.quorum import Quorum
-from proof.bench.effort import Effort
 from proof.bench.growth import Growth, Point, Series
-from proof.bench.measuring import Sample, Watch
+from proof.bench.measuring import Effort, Sample, Watch
 from proof.bench.quorum import Floor, reads, register_of, serve, writes
 from proof.bench.sessions import Sessions
 

@@ -15,9 +15,8 @@ from lab.guard import GuardedDirectory
 from lab.workers import Workers, WorkersError
 from proof.bench import clients, configuration, primary_backup, quorum, replicas, uploads, watchers, worker
 from proof.bench.cluster import Cluster
-from proof.bench.effort import Effort
 from proof.bench.growth import Growth
-from proof.bench.measuring import Figure, NotDone, Row
+from proof.bench.measuring import Effort, Figure, NotDone, Row
 from proof.bench.report import Report
 
 # What ends a section, and not the bench.

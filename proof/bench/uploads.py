@@ -10,9 +10,8 @@ import time
 from pathlib import Path
 
 from proof.bench.cluster import Cluster, form
-from proof.bench.effort import Effort
 from proof.bench.growth import Growth, Point, Series
-from proof.bench.measuring import Figure
+from proof.bench.measuring import Effort, Figure
 from proof.bench.pictures import in_one_process, picture
 
 # Megapixels -> samples.

@@ -17,9 +17,8 @@ from eventlet.green import subprocess
 
 from app.consistency.eventual import publish
 from lab.workers import TOP
-from proof.bench.effort import Effort
 from proof.bench.growth import Growth, Point, Series
-from proof.bench.measuring import NotDone
+from proof.bench.measuring import Effort, NotDone
 from proof.bench.sessions import Sessions
 
 LOADS = (5, 15, 50, 150, 500)

@@ -5,8 +5,7 @@ import time
 
 from lab.ensemble import ask
 from proof.bench.cluster import Cluster, cpu_s, form
-from proof.bench.effort import Effort
-from proof.bench.measuring import Figure
+from proof.bench.measuring import Effort, Figure
 from proof.bench.pictures import picture
 
 __all__ = ["Cluster", "cpu_s", "form", "measure"]

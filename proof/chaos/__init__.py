@@ -4,7 +4,7 @@ site        the workers behind links of their own, the servers, a disk that can 
 loads       uploads with known results, changes of the configuration
 groups      a register on the live workers' replicas; a primary-backup trio
 nemesis     two lists of harms (harms, cluster_harms, group_harms); stale_task: one of them, with its scene
-audit       what must have been kept: pure functions; leftovers, processes: what may not stay
+audit       what must have been kept: pure functions; leftovers: what may not stay
 run         one run; report: what is said of it, and what is left of one that broke something
 """
 

@@ -28,10 +28,10 @@ from app.errors import Unreachable
 from app.zookeeper import client as zk, paths
 from app.zookeeper.link import Link
 from proof.chaos.audit import AckSeen
-from proof.matrix.casts.pair import ThroughPrimary
-from proof.matrix.casts.registers import WHOLE, Registers
 from proof.matrix.orders import STEP_S, Orders
 from proof.matrix.schedule import CLIENTS, REPLICAS
+from proof.matrix.systems.pair import ThroughPrimary
+from proof.matrix.systems.registers import WHOLE, Registers
 
 # A member's session: it runs out well before its server notices, after three seconds, that it is alone.
 _MEMBER_SESSION_S = 1.0

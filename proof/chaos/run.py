@@ -23,7 +23,7 @@ from proof.chaos.groups import LiveRegister, Trio, prepared
 from proof.chaos.leftovers import Leftovers
 from proof.chaos.loads import PUBLISHERS, Configuration, Uploads
 from proof.chaos.nemesis import Nemesis
-from proof.chaos.outcome import Report
+from proof.chaos.report import Report
 from proof.chaos.site import Site, site
 from proof.chaos.stale_task import StaleTask
 from proof.matrix.schedule import CLIENTS, WRITER
@@ -40,7 +40,7 @@ _SETTLE_S, _QUIET_S, _LEAVINGS_S = 90.0, 2.0, 90.0
 
 
 class Chaos:
-    """Everything on stage, and the acts in their order."""
+    """The workers, the groups, their load and the nemesis."""
 
     def __init__(self, place: Site, run: Run, owner: Any, folder: Path, seed: int) -> None:
         self._site = place
@@ -115,14 +115,14 @@ class Chaos:
         return (WRITER,) if kind == "register" and self._register.maimed else (WRITER, "bob")
 
     def _write(self, kind: str, client: str, value: str) -> None:
-        cast = self._cast(kind)
-        key = cast.key_to_write(client)
-        recorded_write(self._recorders[kind], client, key, value, lambda: cast.write(client, key, value))
+        group = self._group(kind)
+        key = group.key_to_write(client)
+        recorded_write(self._recorders[kind], client, key, value, lambda: group.write(client, key, value))
 
     def _read(self, kind: str, client: str, key: str | None = None) -> None:
-        cast = self._cast(kind)
-        its = key or cast.key_to_read(client)
-        recorded_read(self._recorders[kind], client, its, lambda: cast.read(client, its))
+        group = self._group(kind)
+        its = key or group.key_to_read(client)
+        recorded_read(self._recorders[kind], client, its, lambda: group.read(client, its))
 
     def _use_up(self, until_s: float) -> None:
         """The auditor reads what was acknowledged a while ago; after that it counts as used."""
@@ -133,7 +133,7 @@ class Chaos:
                     self._read("trio", "auditor", key)
                     self._trio.use(key, self._owner)
 
-    def _cast(self, kind: str) -> LiveRegister | Trio:
+    def _group(self, kind: str) -> LiveRegister | Trio:
         return self._register if kind == "register" else self._trio
 
     # -- the end --

@@ -2,7 +2,7 @@
 
 mechanisms   the rows, and what theory promises of each
 schedule     one nemesis for all of them, out of a seed
-casts        who plays a row
+systems      the system under test in each row
 row          one row's process: clients, their operations, its part of the faults
 play         all rows side by side, and the judgement
 table, html  what came out

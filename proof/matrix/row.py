@@ -1,6 +1,6 @@
 """One row's process: ``python -m proof.matrix.row ORDERS``.
 
-It says "ready" on its output when its cast is on stage. Its input is a pipe that the matrix holds: a number
+It says "ready" on its output when its system is up. Its input is a pipe that the matrix holds: a number
 there is the moment (monotonic clock, in seconds) at which all rows begin, any other line says that
 ZooKeeper's servers are whole again, and when it closes, however the matrix ended, so does this process. At
 the end it prints its history.
@@ -22,7 +22,6 @@ from eventlet.queue import LightQueue
 from app.checker.history import Recorder
 from app.demo.recording import NOT_A_RESULT, recorded_read, recorded_write
 from app.errors import LessonError
-from proof.matrix.casts import Cast, cast_of
 from proof.matrix.orders import Orders
 from proof.matrix.schedule import (
     CALM_S,
@@ -35,6 +34,7 @@ from proof.matrix.schedule import (
     Deed,
     Schedule,
 )
+from proof.matrix.systems import System, system_of
 
 log = logging.getLogger(__name__)
 
@@ -51,8 +51,8 @@ _RETURN_S = 25.0
 class Row:
     """One mechanism under one nemesis."""
 
-    def __init__(self, orders: Orders, cast: Cast, recorder: Recorder) -> None:
-        self._cast = cast
+    def __init__(self, orders: Orders, system: System, recorder: Recorder) -> None:
+        self._system = system
         self._recorder = recorder
         self._orders = orders
         self._schedule = Schedule.of(orders.seed)
@@ -76,7 +76,7 @@ class Row:
         self._goes_quiet("storm", 2 * QUIET_S, _LAST_READING_S)
 
     def _act(self, act: str, from_s: float, until_s: float) -> None:
-        self._cast.begin(act)
+        self._system.begin(act)
         _until(from_s)
         clients = [eventlet.spawn(self._client, client, until_s) for client in CLIENTS]
         for client in clients:
@@ -90,17 +90,17 @@ class Row:
                 if client in self._writing and (self._maimed or choose.random() < 0.5):
                     self._write(client)
                 else:
-                    self._read(client, self._cast.key_to_read(client))
+                    self._read(client, self._system.key_to_read(client))
             eventlet.sleep(choose.uniform(*_THINK_S))
 
     def _write(self, client: str) -> None:
-        key = self._cast.key_to_write(client)
+        key = self._system.key_to_write(client)
         self._written += 1
         value = f"v{self._written}"
-        recorded_write(self._recorder, client, key, value, lambda: self._cast.write(client, key, value))
+        recorded_write(self._recorder, client, key, value, lambda: self._system.write(client, key, value))
 
     def _read(self, client: str, key: str) -> None:
-        recorded_read(self._recorder, client, key, lambda: self._cast.read(client, key))
+        recorded_read(self._recorder, client, key, lambda: self._system.read(client, key))
         self._known[client].add(key)
 
     # -- quiet --
@@ -153,12 +153,12 @@ class Row:
 
     def _do(self, deed: Deed) -> None:
         doing: dict[str, Callable[[], object]] = {
-            "cut": lambda: self._cast.cut(deed.whom),
-            "heal": lambda: self._cast.heal(deed.whom),
-            "crash": lambda: self._cast.crash(deed.whom),
-            "restart": lambda: self._cast.restart(deed.whom),
-            "maim": lambda: self._cast.maim(deed.whom),
-            "unmaim": self._cast.unmaim,
+            "cut": lambda: self._system.cut(deed.whom),
+            "heal": lambda: self._system.heal(deed.whom),
+            "crash": lambda: self._system.crash(deed.whom),
+            "restart": lambda: self._system.restart(deed.whom),
+            "maim": lambda: self._system.maim(deed.whom),
+            "unmaim": self._system.unmaim,
             "all write": lambda: self._let_write(*CLIENTS),
             "one writes": lambda: self._let_write(WRITER),
         }
@@ -205,10 +205,10 @@ def _main() -> int:
     eventlet.spawn(_listen, heard)
     recorder = Recorder()
     try:
-        cast = cast_of(orders)
-        cast.open()
+        system = system_of(orders)
+        system.open()
         print("ready", flush=True)
-        Row(orders, cast, recorder).play(float(heard.get()), heard.get)
+        Row(orders, system, recorder).play(float(heard.get()), heard.get)
     except LessonError as error:
         print(f"matrix: {orders.mechanism}: {error}", file=sys.stderr)
         return 4

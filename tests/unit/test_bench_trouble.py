@@ -5,8 +5,7 @@ import pytest
 from app.errors import InDoubt
 from proof.bench import cluster
 from proof.bench.cluster import Cluster
-from proof.bench.effort import Effort
-from proof.bench.measuring import Figure, NotDone
+from proof.bench.measuring import Effort, Figure, NotDone
 from proof.bench.replicas import SIZES
 from proof.bench.report import Report
 from proof.bench.run import Measured, _section

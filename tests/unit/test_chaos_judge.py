@@ -21,8 +21,7 @@ from proof.chaos.audit import (
     of_tasks,
     of_uploads,
 )
-from proof.chaos.outcome import Report
-from proof.chaos.report import as_json, as_text, keep
+from proof.chaos.report import Report, as_json, as_text, keep
 
 NOTHING = History()
 

@@ -13,7 +13,7 @@ import pytest
 
 from lab.guard import GuardedDirectory
 from lab.workers import Worker
-from proof.chaos.processes import MOST_DESCRIPTORS, hoards, strangers
+from proof.chaos.leftovers import MOST_DESCRIPTORS, hoards, strangers
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only /proc tells of others' descriptors")
 

@@ -1,7 +1,7 @@
-"""Who plays a row: what its clients can do, and what can be done to its participants.
+"""The system under test in a row: what its clients can do, and what can be done to its replicas.
 
-Every cast lives in one process, on sessions and links of its own. A key is what a client reads or writes:
-most casts have one for each act; of a primary-backup pair each transaction is one.
+Each lives in one process, with sessions and links of its own. A key is what a client reads or writes: most
+systems have one for each act; of a primary-backup pair each transaction is one.
 """
 
 from collections.abc import Callable, Sequence
@@ -9,17 +9,17 @@ from typing import Protocol
 
 from app.checker.history import Value, Version
 from app.errors import BadSettingError
-from proof.matrix.casts.copies import Copies
-from proof.matrix.casts.pair import BackupsCopy, ThroughPrimary
-from proof.matrix.casts.registers import NOTES, SMALL, WHOLE, WITHOUT_WRITE_BACK, Registers
-from proof.matrix.casts.znode import Checked, Plain, Synced
 from proof.matrix.orders import Orders
+from proof.matrix.systems.copies import Copies
+from proof.matrix.systems.pair import BackupsCopy, ThroughPrimary
+from proof.matrix.systems.registers import NOTES, SMALL, WHOLE, WITHOUT_WRITE_BACK, Registers
+from proof.matrix.systems.znode import Checked, Plain, Synced
 
-__all__ = ["Cast", "cast_of"]
+__all__ = ["System", "system_of"]
 
 
-class Cast(Protocol):
-    """What a row needs of its cast. Whatever ends otherwise than with a result raises one of NOT_A_RESULT."""
+class System(Protocol):
+    """What a row needs of its system. An operation without a result raises one of NOT_A_RESULT."""
 
     def open(self) -> None:
         """All participants started, and whole."""
@@ -43,7 +43,7 @@ class Cast(Protocol):
     def close(self) -> None: ...
 
 
-_MAKERS: dict[str, Callable[[Orders], Cast]] = {
+_MAKERS: dict[str, Callable[[Orders], System]] = {
     "datawatch": Copies,
     "follower": Plain,
     "sync": Synced,
@@ -57,7 +57,7 @@ _MAKERS: dict[str, Callable[[Orders], Cast]] = {
 }
 
 
-def cast_of(orders: Orders) -> Cast:
+def system_of(orders: Orders) -> System:
     """Raises BadSettingError."""
     if orders.mechanism not in _MAKERS:
         message = f"there is no mechanism {orders.mechanism!r}: {', '.join(_MAKERS)}"

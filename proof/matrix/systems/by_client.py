@@ -1,4 +1,4 @@
-"""A cast in which each client has a way, or a pod, of its own: replica i is the i-th client's."""
+"""A system in which each client has a way, or a pod, of its own: replica i is the i-th client's."""
 
 from collections.abc import Iterator, Sequence
 from typing import Generic, Protocol, TypeVar

@@ -8,9 +8,9 @@ from app.checker.history import Value, Version
 from app.cluster.guest_actor import Actor
 from app.consistency.eventual import ConfigReplica, publish
 from app.errors import Refused
-from proof.matrix.casts.by_client import ByClient
 from proof.matrix.orders import HOST_SESSION_S, OPERATION_S, STEP_S, Orders
 from proof.matrix.schedule import CLIENTS, WRITER
+from proof.matrix.systems.by_client import ByClient
 
 
 class Copies(ByClient[Actor]):

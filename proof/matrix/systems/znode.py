@@ -12,9 +12,9 @@ from kazoo.exceptions import BadVersionError
 from app.checker.history import Value, Version
 from app.zookeeper import client as zk
 from app.zookeeper.link import Link
-from proof.matrix.casts.by_client import ByClient
 from proof.matrix.orders import CLIENT_SESSION_S, OPERATION_S, STEP_S, Orders
 from proof.matrix.schedule import CLIENTS, WRITER
+from proof.matrix.systems.by_client import ByClient
 
 
 class Plain(ByClient[Link]):
