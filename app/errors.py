@@ -1,8 +1,17 @@
-"""Every error that a caller may catch.
+"""How an operation ends, and the errors that several rooms of ``app`` share.
 
 An operation ends in one of three ways, and the type says which: it returned (it happened), it raised
-:class:`Refused` (it provably did not happen), or it raised :class:`InDoubt` (nobody here can know yet).
+:class:`Refused` (it provably did not happen), or it raised :class:`InDoubt` (its outcome is still unknown).
 A timeout is never "failed": the request may be on its way, and ZooKeeper may still carry it out.
+
+An error of one room stands there, beside the code that raises it:
+
+    app.jobs       Unusable
+    app.checker    HistoryError
+    app.zookeeper  TransactionFailed: its callers turn it into one of the endings above
+    app.mapreduce  TooFewNodes, Damaged, Failed
+    app.web        BadRequest, BadUpload
+    app.demo       ServersError, TooFewPods, ZooKeeperLost, Interrupted
 """
 
 from collections.abc import Sequence
@@ -17,7 +26,7 @@ class BadSettingError(LessonError):
 
 
 class Unreachable(LessonError):
-    """ZooKeeper did not answer in time, or its name is unknown. Nothing was asked of it."""
+    """ZooKeeper did not reply in time, or its name is unknown. Nothing was requested."""
 
 
 class Malformed(LessonError):
@@ -25,7 +34,7 @@ class Malformed(LessonError):
 
 
 class PayloadUnavailable(LessonError):
-    """What a payload stands for can't be had from here at the moment, or any more: so it can't be kept."""
+    """What a payload stands for is unavailable here, for now or permanently: so it can't be kept."""
 
 
 class Refused(LessonError):
@@ -33,7 +42,7 @@ class Refused(LessonError):
 
 
 class Fenced(Refused):
-    """A newer epoch has been raised: who asked is deposed, and the store turned the request away."""
+    """A newer epoch has been raised: the caller is deposed, and the store refused its request."""
 
 
 class NoBackup(Refused):
@@ -53,7 +62,7 @@ class IdConflict(Refused):
 
 
 class NotMaster(Refused):
-    """Asked of a worker what only the master answers; the message says who that is."""
+    """Only the master answers this, and this worker isn't it; the message names the master."""
 
 
 class TooLarge(Refused):
