@@ -188,10 +188,11 @@ class Uploads:
 
 
 class _Quiet(ConfigReplica):
-    """A copy that says nothing of itself: below /nodes are the workers, who share out work by it."""
+    """A copy that announces nothing: below /nodes are the workers, which share out work by it."""
 
-    def _announce(self) -> None:
-        return
+    def __init__(self, client: Any, name: str, on_apply: Callable[[Copy], None]) -> None:
+        super().__init__(client, name, on_apply=on_apply)
+        self._announcement.start = lambda: None
 
 
 class Configuration:
