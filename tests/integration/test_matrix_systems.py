@@ -10,29 +10,29 @@ from app.checker.guarantees import judge_all
 from app.checker.history import Recorder, Value
 from app.demo.recording import NOT_A_RESULT, recorded_read, recorded_write
 from app.zookeeper import client as zk
-from proof.matrix.casts import Cast, cast_of
 from proof.matrix.orders import Orders
 from proof.matrix.schedule import WRITER
+from proof.matrix.systems import System, system_of
 from tests.conftest import Place
 
 KEY = "storm"
 
 
 class Scene:
-    """A cast, a recorder, and clients that try again where a busy machine gave no answer in time."""
+    """A system, a recorder, and clients that try again where a busy machine gave no answer in time."""
 
-    def __init__(self, cast: Cast) -> None:
-        self.cast = cast
+    def __init__(self, system: System) -> None:
+        self.system = system
         self.recorder = Recorder()
         self.newest = ""
 
     def write(self) -> None:
         self.newest = value = f"{self.newest}v"
-        recorded_write(self.recorder, WRITER, KEY, value, lambda: self.cast.write(WRITER, KEY, value))
+        recorded_write(self.recorder, WRITER, KEY, value, lambda: self.system.write(WRITER, KEY, value))
 
     def reads_newest(self, client: str) -> bool:
         def read() -> Value:
-            return recorded_read(self.recorder, client, KEY, lambda: self.cast.read(client, KEY))
+            return recorded_read(self.recorder, client, KEY, lambda: self.system.read(client, KEY))
 
         return bool(self.insist(read) == self.newest)
 
@@ -51,19 +51,19 @@ class Scene:
 @pytest.fixture
 def half_written(request: pytest.FixtureRequest, place: Place) -> Iterator[Scene]:
     """One value at all five replicas, and the next one at the first alone: its writer was cut off."""
-    cast = cast_of(Orders(request.param, place.hosts, place.hosts, place.chroot, "", 1))
+    system = system_of(Orders(request.param, place.hosts, place.hosts, place.chroot, "", 1))
     try:
-        cast.open()
-        cast.begin(KEY)
-        scene = Scene(cast)
+        system.open()
+        system.begin(KEY)
+        scene = Scene(system)
         scene.insist(scene.write)
-        cast.maim((1,))
+        system.maim((1,))
         with pytest.raises(NOT_A_RESULT):
             scene.write()
         yield scene
     finally:
-        cast.unmaim()
-        cast.close()
+        system.unmaim()
+        system.close()
 
 
 @pytest.mark.parametrize("half_written", ["no-write-back"], indirect=True)
