@@ -6,12 +6,13 @@ A timeout is never "failed": the request may be on its way, and ZooKeeper may st
 
 An error of one room stands there, beside the code that raises it:
 
-    app.jobs       Unusable
-    app.checker    HistoryError
-    app.zookeeper  TransactionFailed: its callers turn it into one of the endings above
-    app.mapreduce  TooFewNodes, Damaged, Failed
-    app.web        BadRequest, BadUpload
-    app.demo       ServersError, TooFewPods, ZooKeeperLost, Interrupted
+    app.jobs         Unusable
+    app.checker      HistoryError
+    app.zookeeper    TransactionFailed: its callers turn it into one of the endings above
+    app.consistency  DiskRefused
+    app.mapreduce    TooFewNodes, Damaged, Failed
+    app.web          BadRequest, BadUpload
+    app.demo         ServersError, CannotGoOn, Interrupted
 """
 
 from collections.abc import Sequence

@@ -60,7 +60,7 @@ def test_each_row_is_measured_without_faults_and_under_them(measured: dict[str, 
 def test_what_is_violated_has_a_witness_and_what_is_whole_violates_nothing(
     measured: dict[str, Any], mechanism: str
 ) -> None:
-    """That a weak one is convicted no storm can promise: tests/integration/test_matrix_casts.py does."""
+    """That a weak one is convicted no storm can promise: tests/integration/test_matrix_systems.py does."""
     cells = violated(measured, mechanism)
     assert mechanism != "quorum" or cells == {}
     assert all(cell["witness"] and cell["indexes"] for cell in cells.values())
