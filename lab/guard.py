@@ -13,7 +13,6 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 # As in lab/interrupts.py; the guard is started as a file, and knows no other.
@@ -39,9 +38,7 @@ class GuardedDirectory:
             signal.pthread_sigmask(signal.SIG_SETMASK, heard)
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exc: object) -> None:
         self._guard.communicate(timeout=20)
 
     def watch(self, pid: int) -> None:

@@ -24,7 +24,7 @@ from lab.proxy import Forwarder
 from lab.workers import Worker, Workers
 from proof import browser
 
-FOLDER = Path(__file__).resolve().parent.parent / "docs" / "screenshots"
+FOLDER = Path(__file__).resolve().parents[2] / "docs" / "screenshots"
 PATIENCE_MS = 60_000
 COLOURS = 200  # a palette: a tenth of the bytes, and nothing that a person would miss
 

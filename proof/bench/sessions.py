@@ -1,7 +1,6 @@
 """The bench's own root on the ensemble, and its sessions: all of one kind, all gone at the end."""
 
 from contextlib import ExitStack
-from types import TracebackType
 from typing import Any, Self
 
 from app.cluster.election import prepare
@@ -37,9 +36,7 @@ class Sessions:
         prepare(self.open(), zk.Deadline(STEP_S))
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exc: object) -> None:
         self._closing.close()
 
     def open(self, link: Link | None = None) -> Any:

@@ -12,7 +12,6 @@ from typing import Any
 import eventlet
 
 from app.checker.history import History, Recorder
-from app.cluster.election import prepare
 from app.demo.recording import NOT_A_RESULT, recorded_read, recorded_write
 from app.demo.run import Run
 from app.errors import InDoubt
@@ -26,6 +25,7 @@ from proof.chaos.nemesis import Nemesis
 from proof.chaos.report import Report
 from proof.chaos.site import Site, site
 from proof.chaos.stale_task import StaleTask
+from proof.matrix.play import prepared_root
 from proof.matrix.schedule import CLIENTS, WRITER
 
 log = logging.getLogger(__name__)
@@ -61,10 +61,7 @@ class Chaos:
         self._register.begin("chaos")
         servers = [one.hosts for one in place.servers.status()]
         root = f"{run.chroot}/trio"
-        zk.ensure(owner, (root,), zk.Deadline(_STEP_S))
-        inside = zk.connect(place.hosts, chroot=root, session_timeout_s=10)
-        prepare(inside, zk.Deadline(_STEP_S))
-        zk.disconnect(inside)
+        prepared_root(owner, root, place.hosts)
         self._trio = Trio(servers, root, folder, seed)
         self._trio.open()
         self._trio.begin("chaos")

@@ -159,7 +159,7 @@ def _stage(hosts: str, names: Sequence[str], seed: int, homes: _Homes) -> Iterat
             for name in names:
                 root, disks = f"/{name}", Path(folder) / name
                 disks.mkdir()
-                _prepare(owner, run.chroot + root, hosts)
+                prepared_root(owner, run.chroot + root, hosts)
                 orders = Orders(name, homes.follower, homes.others, run.chroot + root, str(disks), seed)
                 rows.append(_Process(orders))
             yield rows
@@ -180,7 +180,8 @@ def _removed(run: Run) -> None:
         log.warning("left for the next run to sweep: %s", error)
 
 
-def _prepare(owner: Any, root: str, hosts: str) -> None:
+def prepared_root(owner: Any, root: str, hosts: str) -> None:
+    """A root of its own for one row, inside of the run's."""
     zk.ensure(owner, (root,), zk.Deadline(STEP_S))
     inside = zk.connect(hosts, chroot=root, session_timeout_s=10)
     try:
