@@ -119,7 +119,7 @@ def _run(demo: Demo[Any], options: Options, settings: Settings, sink: TextIO | N
     story = Story(out, silent=options.json, color=options.color, step=options.step)
     runs: DemoRun | LivePublication = DemoRun(demo, options, settings, story, sink)
     if options.live is not None:
-        runs = LivePublication(demo.name, demo.program, options.live, options, settings, story)
+        runs = LivePublication(demo.name, demo.program, *options.live, options, settings, story)
     signals: list[int] = []
 
     def note(number: int, frame: object) -> None:
@@ -152,11 +152,8 @@ class DemoRun:
     def __init__(
         self, demo: Demo[Any], options: Options, settings: Settings, story: Story, sink: TextIO | None
     ) -> None:
-        self._demo = demo
-        self._options = options
-        self._settings = settings
-        self._story = story
-        self._sink = sink
+        self._demo, self._options, self._settings = demo, options, settings
+        self._story, self._sink = story, sink
         self._run: Run | None = None
         self._stage: Stage | None = None
         self._verdicts: dict[str, Verdict] = {}

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from typing import Any
 
 from eventlet import queue
@@ -37,31 +38,19 @@ CONVERGE_S = 10.0
 _SESSION_S = 10.0
 
 
+@dataclass
 class LivePublication:
-    """One publication to the live workers, and what came of it.
+    """One publication to the live workers, and what came of it. ``demo``, ``program``: for messages."""
 
-    Args:
-        demo, program: names, for the messages.
-        setting: key and value.
-    """
-
-    def __init__(
-        self,
-        demo: str,
-        program: str,
-        setting: tuple[str, JsonValue],
-        options: Options,
-        settings: Settings,
-        story: Story,
-    ) -> None:
-        self._demo = demo
-        self._program = program
-        self._key, self._value = setting
-        self._options = options
-        self._hosts = settings.zk_hosts
-        self._story = story
-        self.silent_s = 0.0  # every step has a deadline of its own
-        self.ending = False
+    demo: str
+    program: str
+    key: str
+    value: JsonValue
+    options: Options
+    settings: Settings
+    story: Story
+    silent_s = 0.0  # every step has a deadline of its own
+    ending = False  # True: only cleaning up is left
 
     def run(self) -> int:
         try:
@@ -71,7 +60,7 @@ class LivePublication:
                 finally:
                     self.ending = True
         except Interrupted:
-            self._story.say("interrupted: what was published stays")
+            self.story.say("interrupted: what was published stays")
             return INTERRUPTED
         except Unreachable as error:
             return self._complain(error, UNREACHABLE)
@@ -81,26 +70,26 @@ class LivePublication:
             return self._conclude(Verdict("in doubt", str(error) or repr(error)), {})
 
     def _complain(self, error: Exception, status: int) -> int:
-        print(f"{self._program}: --live: {error}", file=sys.stderr)  # noqa: T201 (there is no story)
+        print(f"{self.program}: --live: {error}", file=sys.stderr)  # noqa: T201 (there is no story)
         return status
 
     def _publish(self, closing: ExitStack) -> int:
-        client = zk.connect(self._hosts, session_timeout_s=_SESSION_S)
+        client = zk.connect(self.settings.zk_hosts, session_timeout_s=_SESSION_S)
         closing.callback(zk.disconnect, client)
         pods = list(live_workers(client))
         if not pods:
             message = "no live worker listens: `make lab` starts five; nothing was written"
             raise BadSettingError(message)
         began = time.monotonic()
-        published = publish(client, {self._key: self._value})
+        published = publish(client, {self.key: self.value})
         answered_ms = (time.monotonic() - began) * 1000
-        self._story.act(f"{self._key}={self._value} for {len(pods)} live workers")
-        self._story.say(
+        self.story.act(f"{self.key}={self.value} for {len(pods)} live workers")
+        self.story.say(
             f"published as zxid {published.mzxid:#x}; its publisher knows after {answered_ms:.1f} ms"
         )
-        self._story.look_with(f"zkCli.sh get {paths.CONFIG}")
-        if self._key not in Parameters.model_fields:
-            self._story.say(f"no worker knows the key {self._key!r}: it is kept, and means nothing to them")
+        self.story.look_with(f"zkCli.sh get {paths.CONFIG}")
+        if self.key not in Parameters.model_fields:
+            self.story.say(f"no worker knows the key {self.key!r}: it is kept, and means nothing to them")
         lags_ms = self._await(client, pods, published.mzxid, began)
         self._show(pods, lags_ms)
         return self._conclude(self._judge(pods, lags_ms, published.mzxid), lags_ms, pods)
@@ -146,8 +135,8 @@ class LivePublication:
 
     def _show(self, pods: list[str], lags_ms: dict[str, float]) -> None:
         rows = [(pod, f"{lags_ms[pod]:.0f} ms" if pod in lags_ms else "not yet") for pod in pods]
-        self._story.table(("worker", "announced after"), rows)
-        self._story.say(
+        self.story.table(("worker", "announced after"), rows)
+        self.story.say(
             "measured: from the call until its /nodes entry has the new version; a worker applies it in "
             "milliseconds, and announces it about 50 ms later, on purpose"
         )
@@ -157,17 +146,10 @@ class LivePublication:
         if missing:
             late = f"{', '.join(missing)} did not say within {CONVERGE_S:g} s that zxid {mzxid:#x} is applied"
             return Verdict("in doubt", late)
-        last = f"all {len(pods)} live workers have applied {self._key}={self._value} (zxid {mzxid:#x})"
+        last = f"all {len(pods)} live workers have applied {self.key}={self.value} (zxid {mzxid:#x})"
         return Verdict("held", f"{last}; the last announced it after {max(lags_ms.values()):.0f} ms")
 
     def _conclude(self, verdict: Verdict, lags_ms: dict[str, float], pods: Sequence[str] = ()) -> int:
         rounded = {pod: round(lag_ms, 1) for pod, lag_ms in lags_ms.items()}
-        return conclude(
-            self._story,
-            self._options,
-            (self._demo, GUARANTEE),
-            (verdict, None),
-            History(),
-            pods,
-            lags_ms=rounded,
-        )
+        demo = (self.demo, GUARANTEE)
+        return conclude(self.story, self.options, demo, (verdict, None), History(), pods, lags_ms=rounded)

@@ -1,5 +1,6 @@
 """The notes' functions, called from outside as a student would in a shell of their own."""
 
+import ast
 import inspect
 import socket
 import subprocess
@@ -7,6 +8,7 @@ import sys
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -55,6 +57,25 @@ def test_they_take_the_notes_parameters_in_order_and_one_keyword_only_client(
     assert positional == parameters
     assert required_keywords == ["client"]
     assert not [one for one in signature if one.kind in (one.VAR_POSITIONAL, one.VAR_KEYWORD)]
+
+
+@pytest.mark.parametrize(
+    ("demo", "names"),
+    [
+        (easy, ["global_app_config", "watch_global_config", "master_push_update"]),
+        (medium, ["master_synchronous_write", "backup_replication_listener"]),
+        (hard, ["N", "W", "R", "quorum_write", "quorum_read"]),
+    ],
+)
+def test_each_of_them_is_used_by_the_demo(demo: ModuleType, names: list[str]) -> None:
+    functions = [one for one in ast.parse(inspect.getsource(demo)).body if isinstance(one, ast.FunctionDef)]
+    used = {
+        node.id
+        for function in functions
+        for node in ast.walk(function)
+        if isinstance(node, ast.Name) and node.id != function.name
+    }
+    assert set(names) <= used
 
 
 def test_the_quorum_is_the_notes() -> None:
