@@ -15,7 +15,7 @@ import eventlet
 from eventlet.green import socket as green_socket
 from kazoo.client import KazooClient
 
-from app.checker.history import History, Recorder, Value
+from app.checker.history import Recorder
 from app.cluster.guest_actor import Actor, Role
 from app.cluster.messages import Part
 from app.demo.load import THINK_S, crowd
@@ -24,7 +24,7 @@ from app.demo.options import Options
 from app.demo.participants import Participant
 from app.demo.pod_selection import GuestPods
 from app.demo.pods import Heard, Pod, played_by
-from app.demo.recording import NOT_A_RESULT, recorded_read, recorded_write
+from app.demo.recording import NOT_A_RESULT, Records
 from app.demo.run import Run
 from app.demo.servers import Servers
 from app.demo.story import Story
@@ -49,7 +49,7 @@ class CannotGoOn(Exception):
     """The run ends here, in doubt. It is no operation's ending, so no act catches it."""
 
 
-class Stage(Waiting):
+class Stage(Waiting, Records):
     """What the acts play on.
 
     Attributes:
@@ -59,7 +59,6 @@ class Stage(Waiting):
         servers: orders to the ZooKeeper servers, where this run's starter owns them; else None.
         folder: for the participants' disks; gone with the run.
         guests: the pods that take part; none where all participants live in this process.
-        protocol: "notes" or "full": what is shown at the moment.
     """
 
     def __init__(
@@ -74,10 +73,10 @@ class Stage(Waiting):
         sink: TextIO | None = None,
         guests: GuestPods | None = None,
     ) -> None:
-        super().__init__()
+        Waiting.__init__(self)
+        Records.__init__(self, recorder, sink)
         self.options = options
         self.story = story
-        self.recorder = recorder
         self.client = client
         self.hosts = hosts
         self.chroot = run.chroot
@@ -88,11 +87,7 @@ class Stage(Waiting):
         self.watched: list[str] = []
         self.servers = Servers.from_environment(os.environ, socket_module=green_socket)
         self._closing: list[Callable[[], object]] = []
-        self._sink = sink
-        self._loaded = History()
         self._given_up = False
-        self._unique = 0
-        self.protocol = "full"
 
     @property
     def pods(self) -> tuple[str, ...]:
@@ -190,27 +185,6 @@ class Stage(Waiting):
         """The load's operations by its clients, in this process; ``one``: client i's next operation."""
         crowd(self.options.clients, self.options.operations, one, self.choose, think_s)
 
-    def unique(self, prefix: str) -> str:
-        """A text that was never written before."""
-        return f"{prefix}-{self.fresh() - 3000}"
-
-    def fresh(self) -> int:
-        """A number that was never written before: unique values make a history decidable."""
-        self._unique += 1
-        return 3000 + self._unique
-
-    def key(self, name: str) -> str:
-        """The history's key; the two protocols use different ones."""
-        return f"{self.protocol}/{name}"
-
-    def write(self, process: str, key: str, value: Value, action: Callable[[], Any]) -> Any:
-        """Do and record a write; its ending is recorded as it was, and raised if it isn't a result."""
-        return recorded_write(self.recorder, process, key, value, action)
-
-    def read(self, process: str, key: str, action: Callable[[], Value]) -> Value:
-        """Do and record a read; its ending is recorded as it was, and raised if it isn't a result."""
-        return recorded_read(self.recorder, process, key, lambda: (action(), None))
-
     def perform(self, act: Callable[[Group], None], group: Group) -> None:
         """Play one act; if ZooKeeper's absence has spoilt it, once more; without a pod, perhaps never."""
         for take in range(1, _TAKES + 1):
@@ -255,20 +229,6 @@ class Stage(Waiting):
         """Undo every fault to a participant."""
         for participant in self.present:
             participant.heal()
-
-    def include(self, history: History) -> None:
-        """Take in what other processes have recorded."""
-        self._loaded = History.merged([self._loaded, history])
-        if self._sink is not None:
-            self._sink.writelines(f"{line}\n" for line in history.lines())
-
-    def history(self, protocol: str | None = None) -> History:
-        """Everything recorded, by all processes; of one protocol if it is named."""
-        whole = History.merged([self.recorder.history(), self._loaded])
-        if protocol is None:
-            return whole
-        wanted = [operation for operation in whole.operations if operation.key.startswith(f"{protocol}/")]
-        return History.of([*wanted, *whole.faults])
 
     def close(self) -> None:
         """End all sessions and participants at once: without ZooKeeper's answer each takes a few seconds."""
