@@ -63,8 +63,11 @@ class Client(ABC):
             time.sleep(0.1)
 
     def stored(self, data: bytes, name: str = "picture.png") -> str:
-        """Upload, and be told that it is stored; the job's id."""
-        answer = self.upload(data, name)
+        """Upload, and be told that it is stored; the job's id. A busy cluster that refuses is asked again."""
+        deadline = time.monotonic() + PATIENCE_S
+        while (answer := self.upload(data, name)).status_code == 503:
+            assert time.monotonic() < deadline, answer.text
+            time.sleep(0.1)
         assert answer.status_code == 200, answer.text
         return str(answer.json()["job_id"])
 

@@ -104,6 +104,6 @@ def test_a_command_of_the_proof_can_be_given(line: str) -> None:
 def test_a_command_for_live_workers_names_a_demo_and_its_options(line: str) -> None:
     script = next(word for word in line.split() if word.endswith(".py"))
     said = subprocess.run(
-        [sys.executable, script, "--help"], cwd=ROOT, capture_output=True, text=True, timeout=30, check=True
+        [sys.executable, script, "--help"], cwd=ROOT, capture_output=True, text=True, timeout=100, check=True
     )
     assert all(option in said.stdout for option in re.findall(r"--[\w-]+", line))

@@ -60,5 +60,5 @@ def tools() -> list[list[str]]:
 def is_accepted(command: list[str], patch: Path, tree: Path) -> bool:
     """Whether a tool would apply the patch to the tree."""
     with patch.open("rb") as stdin:
-        done = subprocess.run(command, cwd=tree, stdin=stdin, capture_output=True, timeout=30, check=False)
+        done = subprocess.run(command, cwd=tree, stdin=stdin, capture_output=True, timeout=100, check=False)
     return done.returncode == 0

@@ -110,7 +110,7 @@ def test_small_quorums_are_refused_before_anything_is_done(tree: Path) -> None:
         cwd=tree,
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=100,
         check=False,
     )
     assert done.returncode == 2, done.stdout + done.stderr
@@ -154,7 +154,7 @@ def test_taken_back_the_tree_is_as_it_was(name: str, tree: Path) -> None:
     (block,) = [one for one in exercises() if any(f"/{name}.patch" in line for line in one.lines)]
     before = {path: path.read_bytes() for path in tree.rglob("*.py")}
     for line in (block.lines[0], block.lines[2]):
-        subprocess.run(["sh", "-c", line], cwd=tree, check=True, capture_output=True, timeout=30)
+        subprocess.run(["sh", "-c", line], cwd=tree, check=True, capture_output=True, timeout=100)
     assert {path: path.read_bytes() for path in tree.rglob("*.py")} == before
 
 

@@ -21,7 +21,7 @@ def expire(client: Any, hosts: str = "") -> None:
     session = client.client_id
     for _ in range(_ATTEMPTS):
         thief = KazooClient(hosts, client_id=session, handler=SequentialEventletHandler(), timeout=2.0)
-        thief.start_async().wait(10)
+        thief.start_async().wait(30)
         assert thief.connected, "the session could not be taken over"
         got = thief.client_id
         zk.disconnect(thief)

@@ -20,6 +20,7 @@ from app.consistency.engine.fencing import Epoch
 from app.consistency.engine.records import read_ack, read_outcome
 from app.consistency.engine.transactions import Ack, Digest, Outcome, job_id_for
 from app.consistency.primary_backup import Backup, Primary
+from app.errors import InDoubt
 from app.zookeeper import client as zk, paths
 from app.zookeeper.link import Link
 from tests.conftest import Place, eventually
@@ -229,6 +230,18 @@ class Ending:
             return self._thread.wait()
 
 
+def asked_again(call: Callable[..., Any], *args: Any) -> Any:
+    """How it ends for a user who asks again as long as it is in doubt."""
+    endings: list[Any] = []
+
+    def ask() -> bool:
+        endings.append(Ending(call, *args).get())
+        return not isinstance(endings[-1], InDoubt)
+
+    eventually(ask)
+    return endings[-1]
+
+
 @contextmanager
 def when_sent(client: Any, path_end: str, act: Callable[[], object]) -> Iterator[None]:
     """Do ``act`` once, just before the first transaction that creates a path with this end goes out."""
@@ -268,7 +281,7 @@ class HeldDisk(Disk):
     def save(self, job_id: str, payload: bytes) -> bool:
         if self._only in (None, job_id):
             self.saving += 1
-            assert self.released.wait(20)
+            assert self.released.wait(100)
         return super().save(job_id, payload)
 
 
