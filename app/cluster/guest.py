@@ -9,24 +9,20 @@ import logging
 import time
 import uuid
 from collections.abc import Callable
-from contextlib import suppress
-from typing import Any
 
 import eventlet
-from eventlet import queue
 from kazoo.client import KazooClient
 from kazoo.exceptions import BadVersionError, NoNodeError
 
 from app.cluster.guest_role import Performance
 from app.cluster.messages import Reply, Report, Request, this_machine
-from app.consistency.engine.announcement import put_ephemeral
+from app.consistency.engine.announcement import Announcement, put_ephemeral
 from app.errors import InDoubt, LessonError, Refused
 from app.zookeeper import client as zk, paths
+from app.zookeeper.reconcile import Reconciler
 
 log = logging.getLogger(__name__)
 
-# The safety net under the watches.
-_RECHECK_S = 30.0
 # A demo that has lost its session owns its run again with the next heartbeat, ten seconds or so later.
 OWNERLESS_S = 20.0
 # An answer that can't be delivered for so long is not waited for any more.
@@ -65,37 +61,28 @@ class Guest:
         self._life = uuid.uuid4().hex[:12]
         self._number = 0
         self._on_end = on_end
-        self._wake: Any = queue.LightQueue()
-        self._news: Any = queue.LightQueue()
+        self._serving = Reconciler(client, self._root, self._serve, recheck_s=OWNERLESS_S / 4)
+        self._reporting = Announcement(client, self._here, self._report_bytes, after_s=0)
         self._hands = eventlet.GreenPool(_HANDS)
         self._taken: set[str] = set()
         self._ownerless_at: float | None = None
         self._leaving = False
-        self._threads: list[Any] = []
-        self._part = perform(self._changed)
+        self._part = perform(self._reporting.wake)
 
     def start(self) -> None:
-        self._client.add_listener(self._on_state)
-        self._threads = [eventlet.spawn(self._serve), eventlet.spawn(self._tell)]
-        self._changed()
+        self._serving.start()
+        self._reporting.start()
 
     def stop(self) -> None:
         """End the part and its session, and listen no more. Returns within a few seconds."""
-        self._client.remove_listener(self._on_state)
-        for thread in [*self._threads, *self._hands.coroutines_running]:
+        self._serving.stop()
+        self._reporting.stop()
+        for thread in list(self._hands.coroutines_running):
             eventlet.kill(thread)
         self._part.close()
         self._client.delete_async(self._here)  # whoever still looks sees that we have left
 
-    def _on_state(self, state: str) -> None:
-        if state == "CONNECTED":
-            self._wake.put(None)
-            self._news.put(None)
-
     # -- reporting --
-
-    def _changed(self) -> None:
-        self._news.put(None)
 
     def _report(self) -> Report:
         self._number += 1
@@ -110,39 +97,21 @@ class Guest:
             **state,
         )
 
-    def _tell(self) -> None:
-        """Say what is new; several changes in a row are told as one."""
-        while True:
-            self._news.get()
-            while not self._news.empty():
-                self._news.get()
-            try:
-                words = self._report().to_bytes()
-                zk.check_size(words, "a guest's report")  # or it would cost the worker its connection
-                put_ephemeral(self._client, self._here, words)
-            except NoNodeError:
-                log.info("%s is over: nobody to report to", self._root)
-            except Refused as error:
-                log.error("%s: %s", self._here, error)
-            except zk.NO_REPLY as error:
-                log.info("%s: not reported yet: %r", self._here, error)
-                eventlet.sleep(zk.jittered(zk.STEP_S))
-                self._news.put(None)
+    def _report_bytes(self) -> bytes:
+        report = self._report().to_bytes()
+        zk.check_size(report, "a guest's report")  # or it would cost the worker its connection
+        return report
 
     # -- serving --
 
     def _serve(self) -> None:
-        while not self._leaving and not self._forsaken():
-            try:
-                if self._client.connected:
-                    self._look()
-            except NoNodeError:
-                break  # the run is over
-            except zk.NO_REPLY as error:
-                log.info("%s: %r; looking again", self._root, error)
-            with suppress(queue.Empty):
-                pause_s = _RECHECK_S if self._ownerless_at is None else OWNERLESS_S / 4
-                self._wake.get(timeout=zk.jittered(pause_s))
+        """Look into the mailbox, unless this is over."""
+        try:
+            if not self._leaving and not self._forsaken():
+                self._look()
+                return
+        except NoNodeError:  # the run is over
+            self._leaving = True
         log.info("%s: no longer a guest of %s", self._name, self.run_id)
         self._on_end(self)
 
@@ -152,8 +121,8 @@ class Guest:
     def _look(self) -> None:
         """Take what is new in the mailbox. Raises NoNodeError if there is none any more."""
         deadline = zk.Deadline(zk.STEP_S)
-        owner = self._client.exists_async(self._root + paths.OWNER, watch=self._wake.put)
-        asked = self._client.get_children_async(self._root + paths.asks(self._name), watch=self._wake.put)
+        owner = self._client.exists_async(self._root + paths.OWNER, watch=self._serving.wake)
+        asked = self._client.get_children_async(self._root + paths.asks(self._name), watch=self._serving.wake)
         waiting = set(zk.wait(asked, deadline))
         if zk.wait(owner, deadline) is not None:
             self._ownerless_at = None
@@ -171,7 +140,7 @@ class Guest:
         except zk.NO_REPLY as error:
             log.info("%s: %r; looking again", path, error)
             self._taken.discard(ask_id)
-            self._wake.put(None)
+            self._serving.wake()
             return
         if found is not None and found[1].version == 0:  # else nobody waits any more, or it is answered
             self._reply(path, self._answer(found[0]))
@@ -208,7 +177,7 @@ class Guest:
                 log.info("%s: not answered yet: %r", path, error)
                 zk.wait_connected(self._client, deadline)
         if self._leaving:
-            self._wake.put(None)
+            self._serving.wake()
 
 
 def decline(client: KazooClient, name: str, run_id: str, why: str) -> None:

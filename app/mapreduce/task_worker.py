@@ -13,12 +13,10 @@ import random
 import zlib
 from base64 import b64encode
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import eventlet
-from eventlet import queue
 from kazoo.client import KazooClient
 from kazoo.exceptions import NoNodeError
 from kazoo.protocol.states import KazooState
@@ -33,7 +31,7 @@ from app.mapreduce.reduced_value import Matrix
 from app.mapreduce.tasks import MOST_MISSES, claimed, given_up, raised, shares
 from app.mapreduce.volume import Damaged, Volume
 from app.zookeeper import client as zk, paths
-from app.zookeeper.reconcile import RECHECK_S, Reconciler
+from app.zookeeper.reconcile import Reconciler
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +43,7 @@ _MOST_INLINE_BYTES = 4096
 _BREATH_S = 0.3
 # Before helping with the others' tasks: usually they are quick themselves, and two that want one only cost.
 _HELP_AFTER_S = 0.05
+_NOT_NOW: tuple[type[Exception], ...] = (*zk.NO_REPLY, Refused, InDoubt, Damaged, NoNodeError, OSError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,53 +85,48 @@ class TaskWorker:
         self._given: tuple[str, Buffer] | None = None
         self._matrix = Matrix(client, job_id, shared)
         self._choose = random.Random()
-        self._wake: Any = queue.LightQueue()
+        self._reconciler = Reconciler(
+            client, f"{name}: {job_id}", self._take_part, not_now=_NOT_NOW, retry_s=_BREATH_S
+        )
         self._in_hand: set[tuple[str, int]] = set()
         self._pool = eventlet.GreenPool(_HANDS)
         self._seen: tuple[str, int] | None = None  # (phase, round) of the offer that we have worked on
         self._careful = False  # something has gone wrong: tasks may have been claimed before
-        self._thread: Any = None
 
     def start(self) -> None:
-        self._thread = eventlet.spawn(self._run)
+        self._reconciler.start()
 
     def stop(self) -> None:
+        self._reconciler.stop()
         self._matrix.close()
-        for thread in [self._thread, *self._pool.coroutines_running]:
+        for thread in list(self._pool.coroutines_running):
             eventlet.kill(thread)
 
     def wake(self) -> None:
         """Look at all of it again, and trust nothing: something has gone wrong, or the connection is back."""
         self._seen, self._careful = None, True
-        self._wake.put(None)
+        self._reconciler.wake()
 
-    def _run(self) -> None:
-        while True:
-            again_s = RECHECK_S
-            try:
-                if (offer := self._look()) is None:
-                    break
-                if (offer.phase, offer.round) != self._seen:
-                    self._seen = (offer.phase, offer.round)
-                    self._work(offer)
-            except (*zk.NO_REPLY, Refused, InDoubt, Damaged, NoNodeError, OSError) as error:
-                log.info("%s: %s not now: %r", self._name, self._job_id, error)
-                self._seen, self._careful, again_s = None, True, _BREATH_S
-            except (Malformed, KeyError) as error:
-                log.error("%s: %s left alone: %s", self._name, self._job_id, error)
-            except Exception:
-                # Somebody else may do better; we look again with the next offer.
-                log.exception("%s: %s left alone", self._name, self._job_id)
-            with suppress(queue.Empty):
-                self._wake.get(timeout=zk.jittered(again_s))
-                while self._wake.qsize():
-                    self._wake.get()
-        self._matrix.close()
-        self._on_end(self._job_id)
+    def _take_part(self) -> None:
+        """Look at what is offered, and work on it; say so when the job has left the board."""
+        try:
+            offer = self._look()
+            if offer is None:
+                self._on_end(self._job_id)
+            elif (offer.phase, offer.round) != self._seen:
+                self._seen = (offer.phase, offer.round)
+                self._work(offer)
+        except (Malformed, KeyError) as error:
+            log.error("%s: %s left alone: %s", self._name, self._job_id, error)
+        except BaseException:
+            self._seen, self._careful = None, True
+            raise
 
     def _look(self) -> Offer | None:
         """What is offered now; None when the job is over. Leaves a watch."""
-        found = zk.get(self._client, paths.board(self._job_id), zk.Deadline(zk.STEP_S), watch=self._wake.put)
+        found = zk.get(
+            self._client, paths.board(self._job_id), zk.Deadline(zk.STEP_S), watch=self._reconciler.wake
+        )
         if found is None:
             return None
         if self._seen is None:
@@ -156,7 +150,7 @@ class TaskWorker:
         for tasks, helping in ((own, False), (others, True)):
             if helping:
                 eventlet.sleep(_HELP_AFTER_S)
-            if self._wake.qsize():
+            if self._reconciler.woken:
                 return  # another offer: what is left is known better
             if given is None and tasks:
                 given = b"" if offer.phase == self._job.phases[0] else self._reduced(offer.phase)
@@ -176,7 +170,7 @@ class TaskWorker:
 
     def _hand(self, offer: Offer, order: Iterator[int], given: Buffer, chances: list[int]) -> None:
         for index in order:
-            if self._wake.qsize() or not chances[0]:
+            if self._reconciler.woken or not chances[0]:
                 return
             try:
                 busy = (offer.phase, index) in self._in_hand
@@ -343,6 +337,9 @@ class TaskWorkers:
                 self._on_change()
 
     def _ended(self, job_id: str) -> None:
-        self._at_work.pop(job_id, None)
+        ended = self._at_work.pop(job_id, None)
+        if ended is None:
+            return
+        eventlet.spawn_n(ended.stop)  # not in the thread that it ends
         self._on_change()
         self._on_end(job_id)

@@ -77,6 +77,11 @@ class Reconciler:
         """Something has changed, or may have: never blocks, so that a watch may call it."""
         self._awake.put(None)
 
+    @property
+    def woken(self) -> bool:
+        """Whether something has changed since the look under way began: the next one follows at once."""
+        return bool(self._awake.qsize())
+
     def _follow(self) -> None:
         while True:
             seconds = self._step()

@@ -17,8 +17,7 @@ def _no_safety_net() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:  # a test's own is undone before its place is left
         patch.setitem(defaults, "recheck_s", NEVER_S)
         patch.setattr("app.zookeeper.client.STEP_S", 15.0)  # a busy machine may take more than three seconds
-        for net in ("cluster.guest._RECHECK_S", "mapreduce.sweeper._SWEEP_S"):
-            patch.setattr(f"app.{net}", NEVER_S)
+        patch.setattr("app.mapreduce.sweeper._SWEEP_S", NEVER_S)
         yield
 
 

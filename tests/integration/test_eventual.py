@@ -583,7 +583,7 @@ def test_a_publisher_that_hears_nothing_is_in_doubt_although_it_has_happened(
     monkeypatch.setattr(eventual, "_write", write_into_a_cut_link)
     try:
         with pytest.raises(InDoubt) as doubt:
-            publish(publisher, {"x": 1}, timeout_s=0.7)
+            publish(publisher, {"x": 1}, timeout_s=2)
         assert doubt.value.ask_again == {"x": 1}
         assert len(str(doubt.value).splitlines()) == 1
         eventually(lambda: stored(watching)[0]["x"] == 1)

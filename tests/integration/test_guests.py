@@ -281,8 +281,8 @@ def test_a_silent_pod_leaves_its_asker_in_doubt(inn: Inn) -> None:
     with inn.run() as running:
         pod = running.pod(CONFIG)
         (guest,) = inn.guests._guests.values()
-        for thread in guest._threads:
-            thread.kill()
+        guest._serving.stop()
+        guest._reporting.stop()
         with pytest.raises(InDoubt, match="no reply from"):
             running.pod_client.ask("silent", 1.0)
         began = time.monotonic()

@@ -7,12 +7,15 @@ import eventlet
 from kazoo.client import KazooClient
 from kazoo.exceptions import NodeExistsError, NoNodeError
 
+from app.errors import Refused
 from app.zookeeper import client as zk
 from app.zookeeper.reconcile import Reconciler
 
-# Seconds, give or take a quarter, between a change and its announcement: several changes in a row are
-# announced once, and the news of a value doesn't compete with the value on its way to the other copies.
+# Several changes in a row are announced once, and the news of a value doesn't compete with the value on its
+# way to the other copies.
 _AFTER_S = 0.05
+# No root: the run is over, or has not begun.
+_NOT_NOW = (*zk.NO_REPLY, NoNodeError, Refused)
 
 
 class Announcement:
@@ -21,15 +24,19 @@ class Announcement:
     Args:
         client: a connected client.
         path: the ephemeral znode; no other participant writes it.
-        describe: the znode's bytes now; must return quickly.
+        describe: the znode's bytes now; must return quickly, and may raise Refused.
+        after_s: seconds between a change and its announcement, give or take a quarter.
     """
 
-    def __init__(self, client: KazooClient, path: str, describe: Callable[[], bytes]) -> None:
+    def __init__(
+        self, client: KazooClient, path: str, describe: Callable[[], bytes], *, after_s: float = _AFTER_S
+    ) -> None:
         self._client = client
         self._path = path
         self._describe = describe
+        self._after_s = after_s
         self._said: tuple[int | None, bytes] | None = None  # (session, bytes), as far as the store answered
-        self._reconciler = Reconciler(client, path, self._announce, not_now=(*zk.NO_REPLY, NoNodeError))
+        self._reconciler = Reconciler(client, path, self._announce, not_now=_NOT_NOW)
         self.start, self.stop, self.wake = (
             self._reconciler.start,
             self._reconciler.stop,
@@ -37,7 +44,7 @@ class Announcement:
         )
 
     def _announce(self) -> None:
-        eventlet.sleep(zk.jittered(_AFTER_S))
+        eventlet.sleep(zk.jittered(self._after_s))
         saying = (zk.session_id(self._client), self._describe())
         if saying != self._said:
             self._said = None
