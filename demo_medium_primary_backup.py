@@ -53,14 +53,14 @@ def backup_replication_listener(children: list[str], *, client: Backup) -> None:
 
 
 def opening(stage: Stage) -> Pair:
-    story = stage.story
+    story, ack_s = stage.story, stage.options.ack_timeout_s
     story.act("who takes part")
     pair = Pair(stage)
     pair.bring()
     leader, other = pair.ready()
     story.say(f"first in the election leads: {leader.name} is the primary, {other.name} the backup")
     story.say("each has a session on a link of its own, and a disk of its own")
-    story.say(f"the ACK has {stage.options.ack_timeout_s:g} s to come (the notes: 10; --ack-timeout-s 10)")
+    story.say(f"the primary waits {ack_s:g} s for the ACK (the notes: 10; --ack-timeout-s 10)")
     stage.introduce()
     story.look_with(f"zkCli.sh get {stage.chroot}/epoch")
     return pair
@@ -155,7 +155,7 @@ def primary_dies(pair: Pair) -> None:
     leader.cut()
     since = stage.timed()
     pair.wipe(job_id)
-    story.say(f"{leader.name} has answered, and is cut off; the payload's znode is emptied: only disks count")
+    story.say(f"{leader.name} is cut off after its answer; we empty the znode: only a disk has the payload")
     stage.require(lambda: pair.member(other).primary is not None, f"{other.name} leads", 20)
     new = pair.leading()
     story.say(f"{other.name} leads epoch {new.epoch.number}, {since.seconds()} later")
