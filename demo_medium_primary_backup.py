@@ -26,7 +26,7 @@ from app.demo.demo_run import Demo, leave, main_of
 from app.demo.pair import Leading, NotesPair, Pair
 from app.demo.stage import Stage
 from app.demo.users import under_load
-from app.errors import Aborted, Fenced, Refused
+from app.errors import Aborted, Fenced, IdConflict, Refused
 
 # --- the notes' names -----------------------------------------------------------------------------------
 
@@ -142,8 +142,8 @@ def the_same_request_again(pair: Pair) -> None:
     story.say("asked twice with one request id: answered twice, one record, one copy on each disk")
     try:
         pair.leading().submit(job_id, b"something else")
-    except Refused as refused:
-        story.say(f"another payload under this id: {str(refused).replace(job_id, job_id[:8])}")
+    except IdConflict as conflict:
+        story.say(f"another payload under this id: {str(conflict).replace(job_id, job_id[:8])}")
 
 
 def primary_dies(pair: Pair) -> None:

@@ -18,6 +18,7 @@ from app.demo.remote import RemoteBackup, RemoteDisk, RemoteMember, RemotePrimar
 from app.demo.run import remove
 from app.demo.stage import Stage
 from app.demo.waiting import Stopwatch
+from app.errors import NoBackup
 from app.zookeeper import client as zk, paths
 
 Leading: TypeAlias = Primary | RemotePrimary
@@ -93,9 +94,9 @@ class Pair:
         return self.member(leader).primary if leader else None
 
     def leading(self) -> Leading:
-        """The primary, after :meth:`ready`."""
-        primary = self.primary()
-        assert primary is not None
+        """The primary that leads now. Raises NoBackup if none does."""
+        if (primary := self.primary()) is None:
+            raise NoBackup("no primary leads at the moment: nothing was written")
         return primary
 
     def backup_of(self, participant: Participant) -> Backup | RemoteBackup | None:

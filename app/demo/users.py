@@ -35,11 +35,8 @@ def insist(pair: Pair, job_id: str, payload: bytes) -> None:
     doubt: InDoubt | None = None
     last: LessonError
     while True:
-        primary = pair.primary()
         try:
-            if primary is None:
-                raise NoBackup("no primary leads at the moment: nothing was written")
-            primary.submit(job_id, payload)
+            pair.leading().submit(job_id, payload)
             return
         except Aborted:
             raise
