@@ -17,7 +17,7 @@ from lab.kubectl import ClusterError, context_of
 from lab.up import Place
 from lab.workers import WorkersError
 
-# What judges, in a room of its own that this one doesn't know: python -m proof does it.
+# The instruments of proof, which lab doesn't import: ``python -m proof`` runs them.
 PROOF = {
     "matrix": "measure which mechanism keeps which guarantee, under faults too",
     "chaos": "load and faults side by side on five workers and three servers, then check everything",

@@ -131,7 +131,7 @@ class Server(ABC):
 
 
 class Ensemble:
-    """Servers that vote together, and how to be rid of them."""
+    """Servers that vote together, and how to remove them."""
 
     def __init__(
         self,

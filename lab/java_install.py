@@ -50,7 +50,7 @@ def find_or_install(say: Say, sleep: Sleep = time.sleep) -> Install:
 
 
 def find() -> Install | None:
-    """ZOOKEEPER_HOME first: who sets it means it. Then Debian's package, then Homebrew's."""
+    """ZOOKEEPER_HOME first, if it is set. Then Debian's package, then Homebrew's."""
     jars = next(filter(None, _jar_lists()), None)
     java = _find_java() if jars else None
     return Install(java, os.pathsep.join(map(str, jars))) if java and jars else None

@@ -108,7 +108,7 @@ def _wait(process: subprocess.Popen[str], name: str, interrupts: Interrupts, dea
 
 
 def end(process: subprocess.Popen[str]) -> None:
-    """Have it ended, in an orderly way if it can."""
+    """SIGTERM, then SIGKILL."""
     if process.poll() is None:
         process.terminate()
         try:

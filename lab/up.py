@@ -103,17 +103,14 @@ def run(place: Place, arguments: argparse.Namespace, interrupts: Interrupts) -> 
 
 @contextmanager
 def _cluster(place: Place, arguments: argparse.Namespace, interrupts: Interrupts) -> Iterator[Cluster]:
-    """Started from the bottom up, ended from the top down: the workers first, while all they need stands."""
-
-    def lead_to(pod: str | None) -> None:
-        worker = workers.named(pod)
-        forwarder.point_to(worker.port if worker else None)
-
+    """Started from the bottom up, ended from the top down: workers end while what they need still runs."""
     with ExitStack() as stack:
         forwarder = stack.enter_context(_entrance(arguments.port))
         den = stack.enter_context(GuardedDirectory())
         workers = Workers(arguments.workers, place.zk_hosts, den, print_to_stderr, arguments.restart)
-        leadership = stack.enter_context(Leadership(place.zk_hosts, lead_to))
+        leadership = stack.enter_context(
+            Leadership(place.zk_hosts, lambda pod: forwarder.point_to(workers.port_of(pod)))
+        )
         _wait_for_zookeeper(leadership, place.zk_hosts, interrupts)
         stack.enter_context(workers)
         yield Cluster(place, den.path, forwarder, leadership, workers)

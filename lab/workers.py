@@ -204,6 +204,10 @@ class Workers:
     def named(self, pod: str | None) -> Worker | None:
         return next((worker for worker in self.all if worker.pod == pod), None)
 
+    def port_of(self, pod: str | None) -> int | None:
+        worker = self.named(pod)
+        return worker.port if worker else None
+
     def revive(self) -> None:
         """Start the workers that have ended again, at once."""
         for worker in self.all:
@@ -224,7 +228,7 @@ class Workers:
         return ends
 
     def _take_leave(self, worker: Worker, how: str) -> End:
-        """Arrange its return, or say why there is none."""
+        """Schedule its restart, or return why there is none."""
         now, starts = time.monotonic(), self._starts[worker]
         worn_out = len(starts) == RESTARTS and now - starts[0] < RESTARTS_WITHIN_S
         if self._restart and not worn_out:
@@ -235,7 +239,7 @@ class Workers:
         return End(worker.pod, f"{how}{often}; its log ends: {worker.log_tail()}", for_good=True)
 
     def _end(self) -> None:
-        """All at once, patiently; then without asking."""
+        """SIGTERM to all at once; SIGKILL to those that stay."""
         for worker in self.all:
             worker.send(signal.SIGTERM, signal.SIGCONT)  # a stopped one can't hear the first alone
         deadline = time.monotonic() + END_S

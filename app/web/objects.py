@@ -1,7 +1,7 @@
-"""What the page shows of the quorum objects: the five replicas of the last one, and who hosts them.
+"""What the page shows of the quorum objects: the five replicas of the last one, and their hosts.
 
 Two are followed: the page's own register, and the youngest of the jobs' matrices. The last one is the one
-that was written last, or asked for last. A job's matrix goes with its job; what it was stays on
+that was written last, or asked for last. A job's matrix goes with its job; its last state stays on
 the page until another comes.
 """
 

@@ -1,4 +1,4 @@
-"""The routes, and their server. A worker that isn't the master says who is."""
+"""The routes, and their server. A worker that isn't the master names the master."""
 
 import logging
 import re
@@ -95,7 +95,7 @@ class _Routes:
         self._events = events
 
     def _master(self) -> Master:
-        """The master that this worker is. Raises NotMaster with who is."""
+        """The master that this worker is. Raises NotMaster, which names it."""
         if (master := self._worker.master) is not None:
             return master
         life = self._worker.life
@@ -107,7 +107,7 @@ class _Routes:
         raise NotMaster(f"{self._worker.name} is a worker: {who}")
 
     def page(self) -> Any:
-        """The page. A worker gives it to a browser, too: it says who leads, and looks for the master."""
+        """The page. A worker serves it to a browser, too: the page names the master, and looks for it."""
         status = 200
         try:
             self._master()

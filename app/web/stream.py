@@ -1,6 +1,6 @@
 """Server-sent events that resume where they stopped: written once for all listeners.
 
-What happens is told as (kind, key, how to make its data). Within a moment only the latest of each key counts,
+An event is told as (kind, key, how to make its data). Within a moment only the latest of each key counts,
 and its data is made when the moment is over: a job of 4,000 tasks costs a dozen events a second and not
 thousands. Every event has an id, ``<stream>.<number>``; the last ones are kept, so a listener that comes back
 with the id of the last that it has had gets those that it missed, and one that has missed too much, or comes
@@ -25,7 +25,7 @@ Wants = frozenset[str]
 # Events within this time are one message: well below what the eye, or a promise of 100 ms, notices.
 _MOMENT_S = 0.06
 _MOST_WAITING = 100  # messages in one listener's queue
-_MOST_KEPT = 300  # events for those who come back
+_MOST_KEPT = 300  # events for listeners that come back
 # A page that was left may be back at once (a reload, a lost connection): this long it still counts as there.
 _LINGER_S = 20.0
 # A sign of life, so that a dead connection is noticed on both sides.

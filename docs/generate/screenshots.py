@@ -208,12 +208,8 @@ def main() -> int:
         Workers(5, hosts, den, print_to_stderr) as workers,
         Forwarder(0) as forwarder,
     ):
-
-        def lead_to(pod: str | None) -> None:
-            worker = workers.named(pod)
-            forwarder.point_to(worker.port if worker else None)
-
-        with Leadership(hosts, lead_to), sync_playwright() as playwright:
+        leadership = Leadership(hosts, lambda pod: forwarder.point_to(workers.port_of(pod)))
+        with leadership, sync_playwright() as playwright:
             chromium = browser.launch(playwright, program)
             studio = Studio(chromium, f"http://127.0.0.1:{forwarder.port}", workers)
             studio.whole()

@@ -158,7 +158,7 @@ class Cluster:
 
 
 def form(data: bytes) -> bytes:
-    """A multipart body, ready to be sent."""
+    """A multipart body, ready to send."""
     head = f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="image"; filename="p.tif"\r\n\r\n'
     return head.encode() + data + f"\r\n--{BOUNDARY}--\r\n".encode()
 

@@ -48,7 +48,7 @@ def measure(hosts: str, samples: int) -> list[Row]:
 
 
 class Copies:
-    """Five copies, and two who publish to them."""
+    """Five copies, and two publishers."""
 
     def __init__(self, publisher: Any, listeners: list[Any], sessions: Sessions) -> None:
         self._publisher = publisher

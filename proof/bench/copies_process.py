@@ -31,7 +31,7 @@ _AT_ONCE = 8
 
 
 class Copies:
-    """Any number of copies, and who tells when all of them have applied a value."""
+    """Any number of copies, and the moment when all of them have applied a value."""
 
     def __init__(self, hosts: str, chroot: str, name: str) -> None:
         self._where = hosts, chroot

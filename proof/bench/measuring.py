@@ -89,7 +89,7 @@ Sample = Callable[[Watch], None]
 
 
 def in_turn(kinds: Sequence[Sample], samples: int) -> list[float]:
-    """The median of each kind in milliseconds, sampled in turn; who goes first changes every time."""
+    """The median of each kind in milliseconds, sampled in turn; another goes first every time."""
     turn = [(sample, Watch()) for sample in kinds]
     watches = [watch for _, watch in turn]
     warm_up = min(_WARM_UP, samples)

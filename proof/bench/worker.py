@@ -12,7 +12,7 @@ __all__ = ["Cluster", "cpu_s", "form", "measure"]
 
 _LONG_DAY = 20
 _IDLE_S = 30.0
-# What the last job has left in ZooKeeper, thousands of tasks perhaps, is removed after its user was told.
+# What the last job has left in ZooKeeper, thousands of tasks perhaps, is removed after its end.
 _TIDIED_S = 3.0
 
 

@@ -35,9 +35,9 @@ from proof.matrix.systems.registers import WHOLE, Registers
 
 # A member's session: it runs out well before its server notices, after three seconds, that it is alone.
 _MEMBER_SESSION_S = 1.0
-# A request that was under way has been answered after so long.
+# By then a request that was under way has been answered.
 _ANSWERED_S = 0.4
-# A transaction's payload is used so long after its acknowledgement: by then its backup has seen some harm.
+# A transaction's payload is used this long after its acknowledgement: by then its backup has seen some harm.
 _USED_AFTER_S = 15.0
 _NOT_YET: tuple[type[Exception], ...] = (Unreachable, *zk.NO_REPLY)
 
@@ -116,7 +116,7 @@ class Trio(ThroughPrimary):
         return self._unused[0][1]
 
     def use(self, key: str, owner: Any) -> None:
-        """Its payload has been used, as a job's is: who takes over later need not settle it again.
+        """Its payload has been used, as a job's is: a later primary need not settle it again.
 
         Without that every change of primaries would last longer than the one before.
         """
@@ -141,7 +141,7 @@ class Trio(ThroughPrimary):
             return False  # renamed, or taken out, while we looked
 
     def stands(self, for_s: float) -> bool:
-        """Wait until a primary leads and a backup is recorded, or not so long; says whether it is so."""
+        """Wait this long until a primary leads and a backup is recorded; says whether it is so."""
         deadline = zk.Deadline(for_s)
         while (
             not (leading := any(primary.epoch.backup for primary in self._leading())) and not deadline.passed
@@ -155,7 +155,7 @@ class Trio(ThroughPrimary):
         return leading[0] if leading else None
 
     def _leading(self) -> list[Primary]:
-        """Those who believe to lead, but for one who is spared."""
+        """The members that believe to lead, without the spared one."""
         return [
             member.primary for number, member in self._members() if member.primary and number != self._spared
         ]

@@ -26,7 +26,7 @@ from proof.chaos.audit import Ending, Upload, ZnodeValue
 from proof.chaos.jobs.dwell import PIECE_BYTES, result_of
 from proof.chaos.site import Site
 
-# Pauses between two deeds of one client, least and most, in seconds.
+# Pauses between two requests of one client, least and most, in seconds.
 _UPLOAD_EVERY_S = (0.3, 1.2)
 _PUBLISH_EVERY_S = (0.2, 0.8)
 # A client repeats its request this long before it gives up; some give up at the first refusal.
@@ -106,7 +106,7 @@ class Uploads:
             eventlet.sleep(self._choose.uniform(*_UPLOAD_EVERY_S))
 
     def upload(self, given: Input) -> str:
-        """Send it, and see to its result behind the scenes; returns the job's id."""
+        """Send it, and check its result in the background; returns the job's id."""
         job_id = str(uuid.UUID(int=self._choose.getrandbits(128), version=4))
         ending = self._insist(job_id, given, stubborn=self._choose.random() < 0.8)
         self.done[job_id] = Upload(
@@ -196,7 +196,7 @@ class _Quiet(ConfigReplica):
 
 
 class Configuration:
-    """Publishers with a key each, who lose nothing to one another, and copies that can be cut off."""
+    """Publishers with a key each, which overwrite no other's, and copies that can be cut off."""
 
     def __init__(self, site: Site, recorder: Recorder, choose: random.Random) -> None:
         self._recorder = recorder

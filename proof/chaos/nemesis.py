@@ -1,4 +1,4 @@
-"""What befalls a chaos run: harms out of a seed, none of them more than the protocols promise to survive.
+"""What is done to a chaos run: harms from a seed, none of them more than the protocols promise to survive.
 
 At most one worker is killed or cut off at a time, two are stopped at most, one ZooKeeper server is harmed at
 a time, one member of the trio, and the register's clients keep a way to three of five replicas, but for the

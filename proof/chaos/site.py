@@ -61,7 +61,7 @@ class Site:
         return answer
 
     def master(self) -> Worker | None:
-        """Who says now that it leads; of two who say so, whom we have known for longer."""
+        """The worker that says it leads; of two, the one that was the master before."""
         if self._last is None or self._role(self._last) != "master":
             pool = eventlet.GreenPool()
             roles = list(pool.imap(self._role, self.workers.all))

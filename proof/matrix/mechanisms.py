@@ -19,7 +19,7 @@ class Mechanism:
     Attributes:
         name: as it is given on a command line, and written in JSON.
         title: as the table has it.
-        does: a sentence for who wants to know.
+        does: what it does, in a sentence.
         promised: the guarantees that theory forbids it to break.
         because: why these, and no others.
     """

@@ -139,7 +139,7 @@ class _Process:
         raise InDoubt(f"the row {self._name} did not end as it should, so what it did is not known")
 
     def close(self) -> None:
-        """However it goes: it ends when it sees its input closed."""
+        """It ends when its input is closed; if not, it is killed."""
         self._process.stdin.close()
         with eventlet.Timeout(5, False):
             self._process.wait()

@@ -40,7 +40,7 @@ log = logging.getLogger(__name__)
 
 # A client's pause between two operations, in seconds. Ten rows share a machine.
 _THINK_S = (0.06, 0.25)
-# When it goes quiet each client reads so often what it has read before: a write that came to a single replica
+# When it goes quiet each client reads this often what it has read before: a write that came to a single replica
 # of five is not missed by all of these.
 _LAST_READS = 3
 _LAST_READING_S = 12.0
@@ -86,7 +86,7 @@ class Row:
         choose = random.Random(f"{self._orders.seed} {client}")
         while time.monotonic() < until_s:
             with suppress(*NOT_A_RESULT):  # recorded as refused or unknown, where it began at all
-                # Maimed, it must write: the scene is a write half done, which the others then read.
+                # Maimed, it must write: wanted is a write half done, which the others then read.
                 if client in self._writing and (self._maimed or choose.random() < 0.5):
                     self._write(client)
                 else:

@@ -1,4 +1,4 @@
-"""What befalls every row, and when: one nemesis for all, out of one seed. Pure values.
+"""What is done to every row, and when: one nemesis for all, from one seed. Pure values.
 
 First nothing, then the standard faults, one after the other:
 
@@ -82,7 +82,7 @@ def _cuts(choose: random.Random) -> Iterator[Deed]:
 
 
 def _two_pairs(choose: random.Random) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Four different replicas: who misses the one write can't have missed the other."""
+    """Four different replicas: one that misses the first write doesn't miss the second."""
     four = choose.sample(range(1, REPLICAS + 1), 4)
     return tuple(four[:2]), tuple(four[2:])
 

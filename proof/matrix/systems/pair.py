@@ -96,7 +96,7 @@ class ThroughPrimary:
         """The transaction's id: keys are unique in a row, and a row has a root of its own."""
         return key.replace("/", "-")
 
-    # -- who is who --
+    # -- roles --
 
     def _members(self) -> list[tuple[int, Member]]:
         """(number, member) of those that live."""
@@ -110,7 +110,7 @@ class ThroughPrimary:
         return [member.primary for _, member in self._members() if member.primary]
 
     def _primary(self) -> Primary:
-        """One of those who believe to lead."""
+        """One of the members that believe to lead."""
         if not (leading := self._leading()):
             raise NoBackup("no member leads at the moment: nothing was written")
         return self._choose.choice(leading)
