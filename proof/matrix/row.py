@@ -40,8 +40,8 @@ log = logging.getLogger(__name__)
 
 # A client's pause between two operations, in seconds. Ten rows share a machine.
 _THINK_S = (0.06, 0.25)
-# When it goes quiet each client reads this often what it has read before: a write that came to a single replica
-# of five is not missed by all of these.
+# When it goes quiet each client reads this often what it has read before: a write that came to one replica of
+# five is not missed by all of these.
 _LAST_READS = 3
 _LAST_READING_S = 12.0
 # A participant that can't come back (its server is away) is asked again this long.

@@ -28,15 +28,11 @@ BLANK_MS = 10_000
 
 @pytest.fixture(scope="package")
 def entrance(cluster_of_five: Cluster) -> Iterator[str]:
-    """The address of whoever leads, as ``make lab`` has it."""
+    """The address of the master, as ``make lab`` has it."""
     workers = cluster_of_five.workers
     with Forwarder(0) as forwarder:
-
-        def lead_to(pod: str | None) -> None:
-            worker = workers.named(pod)
-            forwarder.point_to(worker.port if worker else None)
-
-        with Leadership(cluster_of_five.hosts, lead_to):
+        hosts = cluster_of_five.hosts
+        with Leadership(hosts, lambda pod: forwarder.point_to(workers.port_of(pod))):
             yield f"http://127.0.0.1:{forwarder.port}"
 
 
