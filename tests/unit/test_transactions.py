@@ -11,14 +11,17 @@ from app.consistency.engine.transactions import (
     KEEP_LAST,
     KEEP_S,
     Ack,
+    Decision,
     Digest,
     Outcome,
     forgettable,
     job_id_for,
 )
-from app.consistency.primary_backup import is_valid_ack, takeover_decision
+from app.consistency.primary_backup import backup_step, is_valid_ack, takeover_decision
 from app.errors import Malformed
 from app.zookeeper import paths
+
+DECISIONS: tuple[Decision, Decision] = ("committed", "aborted")
 
 names = st.sampled_from(["a", "b", "c"])
 numbers = st.integers(0, 4)
@@ -72,6 +75,32 @@ def test_a_new_primary_commits_only_on_an_ack_that_counts_in_one_of_its_epochs(
 @given(payloads)
 def test_before_the_first_epoch_everything_is_aborted(payload: bytes) -> None:
     assert takeover_decision(ack_of("b", 0, payload), (NO_EPOCH,), Digest.of(payload)) == "aborted"
+
+
+# --- what a backup does -------------------------------------------------------------------------------------
+
+COMMITTED, ABORTED = (Outcome.of(decision, NO_EPOCH, Digest.of(b"payload")) for decision in DECISIONS)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "payload", "blanked", "step"),
+    [
+        (None, b"payload", False, "copy and acknowledge"),
+        (None, b"", False, "copy and acknowledge"),
+        (None, b"", True, "leave it"),  # aborted, and its outcome is on the way
+        (None, None, False, "leave it"),  # forgotten: no reason to drop a copy
+        (COMMITTED, b"payload", False, "copy"),
+        (COMMITTED, b"another", False, "not the committed payload"),
+        (COMMITTED, None, False, "leave it"),
+        (ABORTED, b"payload", False, "drop the copy"),
+        (ABORTED, b"", True, "drop the copy"),
+        (ABORTED, None, False, "drop the copy"),
+    ],
+)
+def test_a_backup_copies_what_may_be_committed_and_drops_only_what_is_aborted(
+    outcome: Outcome | None, payload: bytes | None, blanked: bool, step: str
+) -> None:
+    assert backup_step(outcome, payload, blanked) == step
 
 
 # --- what may be forgotten ----------------------------------------------------------------------------------
