@@ -1,6 +1,8 @@
 """The lesson's pages as a test reads them: their commands, their links, the code that they name."""
 
+import os
 import re
+import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,6 +52,24 @@ def blocks(page: str) -> list[Block]:
 def commands(page: str) -> list[str]:
     """The lines of its ``sh`` blocks."""
     return [line for block in blocks(page) if block.kind == "sh" for line in block.lines]
+
+
+def typed(command: str, servers: dict[str, str]) -> str:
+    """Run a command as a user types it, with these servers and no others; the last line that it says."""
+    environ = {name: value for name, value in os.environ.items() if name != "LAB_CONTROL"}
+    done = subprocess.run(
+        ["sh", "-c", command],
+        cwd=ROOT,
+        env={**environ, **servers},
+        input="\n" * 40,
+        capture_output=True,
+        text=True,
+        timeout=170,
+        check=False,
+    )
+    convicted = "--weak" in command  # a quorum that is too small, and all else ends well
+    assert done.returncode == int(convicted), done.stdout[-2000:] + done.stderr[-2000:]
+    return done.stdout.rstrip("\n").rpartition("\n")[2]
 
 
 def prose(page: str) -> str:

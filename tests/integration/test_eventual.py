@@ -207,7 +207,7 @@ def test_starting_behind_a_cut_link_takes_no_longer_than_it_may(
     with cut(link):
         began = time.monotonic()
         place.started(one)
-        assert time.monotonic() - began < 20
+        assert time.monotonic() - began < 60
         assert one.copy == Copy()
     eventually(lambda: one.copy == published)
 
