@@ -28,7 +28,7 @@ from app.zookeeper import client as zk, paths
 from tests.conftest import Place, eventually
 from tests.demos.playing import DEMOS, ROOT, SCRIPTS
 
-SOON_S = 5.0
+SOON_S = 20.0  # before any safety net would come
 
 # --- how they look --------------------------------------------------------------------------------------
 

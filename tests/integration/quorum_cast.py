@@ -197,7 +197,7 @@ class Load:
     def until_done(self, more: int) -> None:
         """Wait until this many further operations have ended well."""
         goal = self._done() + more
-        eventually(lambda: self._done() >= goal, 30, f"{more} more operations")
+        eventually(lambda: self._done() >= goal, what=f"{more} more operations")
 
     def stop(self) -> None:
         self._going_on = False
