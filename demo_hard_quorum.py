@@ -70,8 +70,8 @@ def play(replicas: ReplicaSet, protocol: str) -> None:
     acts: list[Callable[[ReplicaSet], None]] = [notes_stale_read]
     if protocol == "full":
         acts = [same_faults, die, two_writers, a_read_repairs, too_few]
-    if replicas.quorum != quorum.Quorum(N, W, R):  # --n --w --r: the acts above count on five hosts
-        acts = [what_weak_costs] if protocol == "full" and replicas.quorum.weak else []
+    if replicas.quorum != quorum.Quorum(N, W, R, replicas.quorum.weak):  # these acts count on 5-3-3
+        acts = [what_weak_costs] if protocol == "full" and not replicas.meets else []
     if protocol == replicas.stage.options.shows[-1]:
         acts.append(ReplicaSet.load)  # under the protocol that the verdict is about
     for act in acts:

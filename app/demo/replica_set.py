@@ -40,6 +40,7 @@ class ReplicaSet:
     """Hosts, links and sessions.
 
     Attributes:
+        meets: whether every read quorum meets every write quorum.
         hosts: participant i hosts replica i (from 1), at place i - 1.
         clients: a session to reach each replica, through its host's link; what the functions of the notes
             take as ``client``.
@@ -48,6 +49,7 @@ class ReplicaSet:
     def __init__(self, stage: Stage) -> None:
         self.stage = stage
         self.quorum: Quorum = stage.options.quorum
+        self.meets = self.quorum.r + self.quorum.w > self.quorum.n
         self.hosts: list[Participant] = []
         self.clients: list[Any] = []
 
@@ -66,7 +68,7 @@ class ReplicaSet:
         """For the screen: what is real here, and the rule; and where the hosts' znodes are."""
         q, say = self.quorum, self.stage.story.say
         say(_AFAR if self.remote else _AT_HOME)
-        say(f"R+W = {q.r + q.w} {'>' if q.r + q.w > q.n else '<='} {q.n}")
+        say(f"R+W = {q.r + q.w} {'>' if self.meets else '<='} {q.n}")
         self.stage.introduce()
         self.stage.story.look_with(f"zkCli.sh ls {self.stage.chroot}{paths.HOSTS}")
 

@@ -127,11 +127,14 @@ def test_weak_quorums_are_convicted(zookeeper: Zookeeper) -> None:
 
 
 @pytest.mark.whole
-def test_other_quorums_that_meet_hold(zookeeper: Zookeeper) -> None:
-    options = ("--n", "3", "--w", "2", "--r", "2", *SMALL_LOAD, "--faults", "none")
-    played = play("hard", *options, zookeeper=zookeeper)
+@pytest.mark.parametrize(
+    "quorum", [("--n", "3", "--w", "2", "--r", "2"), ("--weak",), ("--weak", "--w", "4")], ids=" ".join
+)
+def test_other_quorums_that_meet_hold(quorum: tuple[str, ...], zookeeper: Zookeeper) -> None:
+    played = play("hard", *quorum, *SMALL_LOAD, "--faults", "none", zookeeper=zookeeper)
     assert played.verdict.startswith("VERDICT held: "), str(played)
     assert played.status == 0
+    assert not any(title.startswith("--weak") for title in played.titles)
 
 
 def test_step_waits_for_enter_after_each_act_and_says_how_to_look(zookeeper: Zookeeper) -> None:
