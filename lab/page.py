@@ -17,7 +17,7 @@ from typing import Any
 from lab.console import print_to_stderr
 from lab.interrupts import Interrupted, Interrupts
 from lab.kubectl import ClusterError, Listener, Said, end, kubectl, run
-from lab.proxy import Forwarder
+from lab.proxy import Forwarder, entrance
 
 SELECTOR = "app=zk-app,role=master"  # as master-service has it
 PORT = 5000  # the one that master-service leads to
@@ -90,7 +90,7 @@ class Tunnel:
         return None
 
 
-class Entrance:
+class Guide:
     """Keeps the forwarder pointed at the master, and prints which pod that is."""
 
     def __init__(self, context: str, forwarder: Forwarder, interrupts: Interrupts) -> None:
@@ -164,22 +164,17 @@ def page(arguments: argparse.Namespace, interrupts: Interrupts) -> int:
     """Forward to the master until a signal ends it."""
     _need_a_cluster(arguments.context, interrupts)
     with ExitStack() as stack:
-        try:
-            forwarder = stack.enter_context(Forwarder(arguments.port))
-        except OSError as exc:
-            raise ClusterError(f"can't listen on 127.0.0.1:{arguments.port}: {exc.strerror}") from exc
-        entrance = Entrance(arguments.context, forwarder, interrupts)
-        stack.callback(entrance.close)
-        _wait_for_first(entrance)
-        if forwarder.port != arguments.port != 0:
-            print_to_stderr(f"port {arguments.port} is taken, so the page is on port {forwarder.port}")
+        forwarder = stack.enter_context(entrance(arguments.port, ClusterError))
+        guide = Guide(arguments.context, forwarder, interrupts)
+        stack.callback(guide.close)
+        _wait_for_first(guide)
         print(
             f"The page, always the master's:  http://localhost:{forwarder.port}   (until Ctrl-C)", flush=True
         )
         try:
             while True:
-                entrance.wait()
-                entrance.tend()
+                guide.wait()
+                guide.tend()
         except Interrupted:
             return 0
 
@@ -190,15 +185,15 @@ def _need_a_cluster(context: str, interrupts: Interrupts) -> None:
         raise ClusterError(f"nothing is deployed on {context} ({said.last_line}): make deploy")
 
 
-def _wait_for_first(entrance: Entrance) -> None:
+def _wait_for_first(guide: Guide) -> None:
     deadline = time.monotonic() + FIRST_MASTER_S
     while True:
-        entrance.tend()
-        if entrance.pod:
+        guide.tend()
+        if guide.pod:
             return
         if time.monotonic() > deadline:
             raise ClusterError(
                 f"no ready pod has had role=master for {FIRST_MASTER_S:g} s: look with "
                 "kubectl get pods -l app=zk-app -L role, and kubectl logs -l app=zk-app"
             )
-        entrance.wait()
+        guide.wait()

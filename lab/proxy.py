@@ -11,10 +11,12 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Self
+
+from lab.console import print_to_stderr
 
 BUFFER = 1 << 18  # large pictures pass through here: fewer, bigger pieces
 BACKLOG = 512  # a class that reloads the page at once
@@ -251,6 +253,19 @@ class Forwarder:
                 if exc.errno != errno.EADDRINUSE or port == last:
                     raise
         raise AssertionError
+
+
+@contextmanager
+def entrance(wanted: int, error: type[Exception]) -> Iterator[Forwarder]:
+    """The page's port, and a line if it is another than wanted. Raises ``error`` where there is none."""
+    with ExitStack() as stack:
+        try:
+            forwarder = stack.enter_context(Forwarder(wanted))
+        except OSError as exc:
+            raise error(f"can't listen on 127.0.0.1:{wanted}: {exc.strerror or exc}") from exc
+        if wanted not in (0, forwarder.port):
+            print_to_stderr(f"port {wanted} is taken, so the page is on port {forwarder.port}")
+        yield forwarder
 
 
 class Relays:

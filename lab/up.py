@@ -13,7 +13,7 @@ from lab.ensemble import Ensemble, EnsembleError
 from lab.guard import GuardedDirectory
 from lab.interrupts import Interrupted, Interrupts
 from lab.leadership import Leadership
-from lab.proxy import Forwarder
+from lab.proxy import Forwarder, entrance
 from lab.workers import Workers, WorkersError
 
 READY_S = 60.0  # five workers on two busy cores take six
@@ -105,7 +105,7 @@ def run(place: Place, arguments: argparse.Namespace, interrupts: Interrupts) -> 
 def _cluster(place: Place, arguments: argparse.Namespace, interrupts: Interrupts) -> Iterator[Cluster]:
     """Started from the bottom up, ended from the top down: workers end while what they need still runs."""
     with ExitStack() as stack:
-        forwarder = stack.enter_context(_entrance(arguments.port))
+        forwarder = stack.enter_context(entrance(arguments.port, WorkersError))
         den = stack.enter_context(GuardedDirectory())
         workers = Workers(arguments.workers, place.zk_hosts, den, print_to_stderr, arguments.restart)
         leadership = stack.enter_context(
@@ -114,19 +114,6 @@ def _cluster(place: Place, arguments: argparse.Namespace, interrupts: Interrupts
         _wait_for_zookeeper(leadership, place.zk_hosts, interrupts)
         stack.enter_context(workers)
         yield Cluster(place, den.path, forwarder, leadership, workers)
-
-
-@contextmanager
-def _entrance(wanted: int) -> Iterator[Forwarder]:
-    with ExitStack() as stack:
-        try:
-            forwarder = stack.enter_context(Forwarder(wanted))
-        except OSError as exc:
-            message = f"can't listen on 127.0.0.1:{wanted}: {exc.strerror or type(exc).__name__}"
-            raise WorkersError(message) from exc
-        if wanted not in (0, forwarder.port):
-            print_to_stderr(f"port {wanted} is taken, so the page is on port {forwarder.port}")
-        yield forwarder
 
 
 def _wait_for_zookeeper(leadership: Leadership, zk_hosts: str, interrupts: Interrupts) -> None:
