@@ -68,8 +68,8 @@ class Classroom(Client):
         self.workers.append(worker)
         return worker
 
-    def remove(self, worker: Pod) -> tuple[int, float]:
-        """`kubectl delete pod`: an orderly end, then it is gone. (exit status, seconds)"""
+    def remove(self, worker: Pod) -> int:
+        """`kubectl delete pod`: an orderly end, then it is gone. Its exit status."""
         ended = worker.stop()
         self.workers.remove(worker)
         worker.delete()

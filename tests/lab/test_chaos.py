@@ -1,17 +1,17 @@
 """A short chaos run on real workers and servers: it holds, and it says what it did."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.conftest import ROOT
+from tests.lab.conftest import until
+from tests.lab.running import alive
 
 LAB = [sys.executable, "-m", "lab"]
 
@@ -53,20 +53,14 @@ def test_an_interrupted_run_leaves_no_process_behind(tmp_path: Path) -> None:
     with log.open("w") as said:
         command = [*LAB, "chaos", "--minutes", "5", "--seed", "1"]
         process = subprocess.Popen(command, cwd=ROOT, stdout=said, stderr=said, start_new_session=True)
-    deadline = time.monotonic() + 120
-    while len(workers_of(process.pid)) < 5:
-        assert time.monotonic() < deadline, log.read_text()
-        assert process.poll() is None, log.read_text()
-        time.sleep(0.2)
+    until(lambda: len(workers_of(process.pid)) == 5 or process.poll() is not None, log.read_text, 120)
+    assert process.poll() is None, log.read_text()
     pids = workers_of(process.pid)
 
     process.send_signal(signal.SIGTERM)
 
     assert process.wait(timeout=90) != 0
-    deadline = time.monotonic() + 90
-    while left := [pid for pid in pids if alive(pid)]:
-        assert time.monotonic() < deadline, left
-        time.sleep(0.2)
+    until(lambda: not any(map(alive, pids)), lambda: list(filter(alive, pids)))
 
 
 def workers_of(parent: int) -> list[int]:
@@ -77,11 +71,3 @@ def workers_of(parent: int) -> list[int]:
     for _ in range(3):
         children |= {int(pid) for pid, ppid, _ in rows if int(ppid) in children}
     return [int(pid) for pid, _, args in rows if int(pid) in children and "proof.chaos.worker" in args]
-
-
-def alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
