@@ -168,7 +168,7 @@ class _LiveReplicas:
                 story.say(f"replica {index}: {before.host} is gone", "bold red")
             if seen.host is not None:
                 behind = newest - seen.held.version.counter if seen.held else 0
-                stale = f", {behind} writes behind" if behind > 0 else ""
+                stale = f", {behind} versions behind" if behind > 0 else ""
                 record("back", f"replica-{index}")
                 story.say(f"replica {index}: {seen.host} hosts it{stale}", "bold green")
                 self._stage.watched += [seen.host] if seen.host not in self._stage.watched else []

@@ -8,10 +8,11 @@ import pytest
 
 from app.checker.history import Recorder
 from app.demo.options import parse
+from app.demo.pair import Pair
 from app.demo.run import Run
 from app.demo.stage import Stage
 from app.demo.story import Story
-from app.errors import InDoubt
+from app.errors import InDoubt, NoBackup
 
 
 @pytest.fixture
@@ -31,6 +32,11 @@ def test_a_condition_that_was_met_once_counts_even_if_it_is_over_at_the_next_loo
 def test_waiting_in_vain_ends_in_doubt_and_says_for_what(stage: Stage) -> None:
     with pytest.raises(InDoubt, match="waiting until the moon is up"):
         stage.require(lambda: False, "the moon is up", 0.1)
+
+
+def test_an_act_without_a_primary_is_spoilt_and_no_assertion_fails(stage: Stage) -> None:
+    with pytest.raises(NoBackup, match="no primary leads"):
+        Pair(stage).leading()
 
 
 def test_together_returns_the_results_in_the_order_of_the_actions(stage: Stage) -> None:
