@@ -1,16 +1,18 @@
 """Eventual consistency: one configuration znode, and a copy of it in every pod.
 
 Each pod keeps a copy, carried by kazoo's ``DataWatch``, and answers from it without asking anybody: fast,
-available while ZooKeeper is out of reach, and possibly stale. The version of a value is the zxid of the
-write that made it (``mzxid``), one order for the whole store.
+available while ZooKeeper is out of reach, and possibly stale. Copies compare the zxid of the write that made
+a value (``mzxid``): one order for all writes of the store. (The notes' ``global_app_config`` is our ``copy``,
+``watch_global_config`` our ``hear``, ``master_push_update`` our ``publish``.)
 
 Promised:
-    * if writes stop and sessions return, all copies hold the last value (eventual convergence; Shapiro
-      et al., SSS 2011, "strong eventual consistency" without the need to merge, since the store orders);
-    * each copy is monotonic: a newer value is never replaced by an older one (monotonic reads; Terry
-      et al., PDIS 1994, section 4);
-    * two publishers at once lose nothing: a change is merged by a conditional set.
-Not promised: read-your-writes across copies. Who publishes here and reads there may see the old value.
+    * a copy never goes back while the store keeps its history: whoever stays with one pod has monotonic reads
+      (Terry et al., PDIS 1994, section 4);
+    * if writes stop and sessions return, every copy comes to hold the last valid value (eventual convergence;
+      Shapiro et al., SSS 2011; the store orders the writes, so copies have nothing to merge);
+    * no update is lost: a publisher merges its change into the latest value, and writes the result only if
+      that is still the latest.
+Not promised: monotonic reads, or read-your-writes, for whoever publishes here and reads there.
 
 Watches are one-shot and a session may miss some (Hunt et al., USENIX ATC 2010, section 2.1): that never
 matters here, because a copy is read again on every event, every reconnect, and a slow jittered timer.
@@ -51,21 +53,21 @@ class Copy:
 
 
 def newer(held: Copy, offered: Copy) -> Copy:
-    """Which of the two a copy holds from now on: never an older one (monotonic reads)."""
+    """Which of the two a copy holds from now on: never an older one; a tie changes nothing."""
     return offered if offered.mzxid > held.mzxid else held
 
 
 def merged(current: Mapping[str, JsonValue], change: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
-    """``current`` with ``change`` laid over it; keys that the change doesn't name are kept."""
+    """``current`` with ``change`` laid over it: keys that the change doesn't name are kept."""
     return {**current, **change}
 
 
 def has_happened(expected: int, sent: bytes, found_version: int, found: bytes) -> bool | None:
     """Whether a conditional set that nobody answered was carried out, judged by what is there now.
 
-    The set was to replace znode version ``expected``, and only one write ever does that. Returns True (it
-    did), False (it didn't; if ``found_version`` is still ``expected`` it may yet, and sending the same again
-    is harmless, since one of the two must fail), or None: later writes hide the answer.
+    It was to replace znode version ``expected``, which only one write ever does. True: it was. False: it was
+    not; while ``found_version`` is still ``expected`` it may be yet, and the same may be sent again, since
+    one of the two must fail. None: later writes hide the answer.
     """
     if found_version <= expected:
         return False
@@ -102,7 +104,7 @@ class ConfigReplica:
         node: Callable[[Copy], bytes] = lambda copy: b'{"config_version":%d}' % copy.mzxid,
     ) -> None:
         self._client, self._name, self._on_apply = client, name, on_apply
-        self._running = True  # until stop(); the notes' own DataWatch calls hear() of one that never starts
+        self._running = True  # from the beginning: a demo gives hear() to a DataWatch of its own
         self._watching: Any = None
         self._refreshing = Reconciler(client, f"{name}: refresh", self.refresh, recheck_s=refresh_s)
         self._announcement = Announcement(client, paths.node(name), lambda: node(self.copy))
@@ -129,7 +131,7 @@ class ConfigReplica:
 
     @property
     def silent_s(self) -> float:
-        """Seconds since ZooKeeper last answered this copy (kazoo's SUSPENDED would come seconds later)."""
+        """Seconds since ZooKeeper last answered this copy (kazoo notices a lost connection seconds later)."""
         return time.monotonic() - self._heard_at
 
     def _watch(self) -> None:
@@ -138,15 +140,16 @@ class ConfigReplica:
             zk.wait(self._client.sync_async(paths.CONFIG), zk.Deadline(zk.STEP_S))
         except zk.NO_REPLY as error:
             log.info("%s: started unsynchronised: %r", self._name, error)
-        # DataWatch calls us on start, on every change, and after every reconnect. It waits for its first
-        # answer for as long as that takes: therefore this green thread, which stop() ends.
+        # DataWatch calls hear() at once, on every change, and after every reconnect. Making one waits until
+        # ZooKeeper answers, for as long as that takes: therefore this green thread.
         DataWatch(self._client, paths.CONFIG, self.hear)
 
     def hear(self, data: bytes | None, stat: Any, event: Any = None) -> bool:
         """Take what DataWatch brings: apply it if it is newer and valid. Never raises; False: no more."""
         del event
         self._heard_at = time.monotonic()
-        if self._running and data is not None and newer(self.copy, offered := Copy(stat.mzxid)) is offered:
+        offered = Copy(stat.mzxid if stat else -1)  # without a znode, the copy stays
+        if self._running and data is not None and newer(self.copy, offered) is offered:
             self._apply(data, stat.mzxid)
         return self._running
 
@@ -165,12 +168,12 @@ class ConfigReplica:
             log.exception("%s: on_apply failed", self._name)
 
     def refresh(self) -> None:
-        """Read what the store has now. Raises one of zk.NO_REPLY."""
+        """Read it from our server, and apply it if it is newer. Raises one of zk.NO_REPLY."""
         deadline = zk.Deadline(zk.STEP_S)
         data, stat = zk.get(self._client, paths.CONFIG, deadline) or (None, None)
         if stat and stat.mzxid < self.copy.mzxid:
-            # A follower may lag, and after sync() it doesn't. If the store is still behind what it has told
-            # us, it has lost its history: then, and only then, an older zxid is the truth.
+            # A follower may lag; after sync() it doesn't. If the zxid is still older, the store has lost its
+            # history, and the copy starts anew.
             told = self.copy.mzxid
             zk.wait(self._client.sync_async(paths.CONFIG), deadline)
             data, stat = zk.get(self._client, paths.CONFIG, deadline) or (None, None)
@@ -182,7 +185,7 @@ class ConfigReplica:
 
 
 def current_zxid(client: KazooClient) -> int:
-    """The version that every copy will hold; -1 before the first one. Raises one of zk.NO_REPLY."""
+    """The zxid of the latest published value; -1 before the first one. Raises one of zk.NO_REPLY."""
     deadline = zk.Deadline(zk.STEP_S)
     zk.wait(client.sync_async(paths.CONFIG), deadline)
     return _read(client, deadline)[2]
@@ -194,15 +197,13 @@ def current_zxid(client: KazooClient) -> int:
 def publish(client: KazooClient, change: Mapping[str, JsonValue], *, timeout_s: float = 5.0) -> Copy:
     """Merge ``change`` into the configuration; returns what was written, with its zxid.
 
-    A conditional set in a loop: whoever loses the race merges into what the winner wrote, so two publishers
-    at once lose nothing. After a lost connection the znode is read back before anything is sent again.
+    A conditional set in a loop: if another publisher was first, it fails its version check; we read again and
+    merge. After a lost connection the znode is read back before anything is sent again.
 
     Raises:
         Malformed: the result would not be a valid configuration; nothing was written.
-        Refused: it is too large for a znode, or ZooKeeper was silent for ``timeout_s`` seconds before
-            anything was sent to be written; nothing was written.
-        InDoubt: ZooKeeper didn't answer a write within ``timeout_s`` seconds, or later writes hide whether
-            ours was among them.
+        Refused: it is too large for a znode, or ``timeout_s`` seconds passed; nothing was written.
+        InDoubt: a write got no reply in that time, or later writes hide whether ours was among them.
     """
     deadline = zk.Deadline(timeout_s)
     message = f"no answer whether {dict(change)} was published: read the configuration, then publish again"
@@ -210,7 +211,7 @@ def publish(client: KazooClient, change: Mapping[str, JsonValue], *, timeout_s: 
     # A write that may have happened, or may happen yet: (the znode version that it replaces, its bytes).
     unanswered: tuple[int, bytes] | None = None
     while True:
-        sending = unanswered
+        attempt = unanswered
         try:
             data, version, mzxid = _read(client, deadline)
             if unanswered:
@@ -219,20 +220,19 @@ def publish(client: KazooClient, change: Mapping[str, JsonValue], *, timeout_s: 
                     return Copy(mzxid, parse(data))
                 if happened is None:
                     raise doubt
-            # Where nothing has changed this is the same write again. Where something has, ours lost the race
-            # and can never happen now: it is merged into what the winner wrote.
-            sending = (version, encoded(merged(parse_leniently(data), change)))
-            stat = _write(client, *sending, deadline)
-            return Copy(stat.mzxid, parse(sending[1]))
+            # If nothing has changed, this is the same write again; if something has, ours never happens.
+            attempt = (version, encoded(merged(parse_leniently(data), change)))
+            stat = _write(client, *attempt, deadline)
+            return Copy(stat.mzxid, parse(attempt[1]))
         except (BadVersionError, NodeExistsError, NoNodeError):
-            # Somebody was first: another publisher, or our own unanswered write, arriving late.
-            unanswered = unanswered if unanswered == sending else None
+            # Somebody was first: another publisher, or our own unanswered write, repeated here.
+            unanswered = unanswered if unanswered == attempt else None
         except zk.NO_REPLY as error:
-            unanswered = sending
+            unanswered = attempt
             if deadline.passed or not zk.wait_connected(client, deadline):
                 if unanswered:
                     raise doubt from error
-                message = f"ZooKeeper didn't answer, so {dict(change)} was not even sent: publish again later"
+                message = f"ZooKeeper didn't answer, so {dict(change)} was not published: try again later"
                 raise Refused(message) from error
 
 
@@ -243,6 +243,7 @@ def _read(client: KazooClient, deadline: zk.Deadline) -> tuple[bytes, int, int]:
 
 
 def _write(client: KazooClient, expected: int, data: bytes, deadline: zk.Deadline) -> Any:
+    """Write only over znode version ``expected`` (-1: only where there is no znode): no update is lost."""
     if expected >= 0:
         return zk.wait(client.set_async(paths.CONFIG, data, version=expected), deadline)
     created = client.create_async(paths.CONFIG, data, makepath=True, include_data=True)

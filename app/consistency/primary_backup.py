@@ -1,27 +1,28 @@
 """Synchronous primary-backup: the user is answered only when two disks have the payload.
 
-The sequence of one transaction (the notes' figure, with the parts that the page leaves out):
+One transaction (the notes' ``master_synchronous_write`` is :meth:`Primary.submit` here, and their
+``backup_replication_listener`` :meth:`Backup.replicate`):
 
     primary   payload to its own disk, synced
-    primary   create /jobs/<id>            checked: still my epoch, backup's seat still there
+    primary   create /jobs/<id>             if its epoch is in force, and the backup's seat is there
     backup    payload to its own disk: temporary file, fsync, rename, fsync of the folder
-    backup    create /jobs/<id>/backup_ack, and only then
-    primary   create /jobs/<id>/outcome    checked: still my epoch. Created once: the one decision
+    backup    create /jobs/<id>/backup_ack  if the epoch is in force, and only then
+    primary   create /jobs/<id>/outcome     if its epoch is in force. Created once: the one decision
     primary   answers its user
 
-Invariants:
-    * a user who is answered "stored" has the payload on two disks: committed needs a valid ACK, and a backup
-      creates one only after its copy is synced (Alsberg & Day, ICSE 1976: two-host resiliency);
-    * the answer "not stored" stays true: one create decides the outcome, and a late ACK changes nothing;
-    * of two processes that believe to be primary, the store listens to one: every decision is checked against
-      ``/epoch`` in the same transaction (Budhiraja et al. 1993: at most one primary; Liskov & Cowling 2012:
-      the view number).
-A copy may be deleted when its transaction is aborted, and when ``/jobs/<id>/result`` exists: then the
-payload has been used, and its owner has the result.
-Promised: one pod lost at a time loses nothing that was acknowledged.
+An epoch is a numbered pair: one primary, and its backup or none yet. A new one of either begins a new epoch.
+A seat is a participant's ephemeral znode under ``/election``; who leads is decided there (``app.cluster``).
 
-Leadership is decided elsewhere (``app.cluster``) and comes in as an :class:`Epoch`. ZooKeeper watches drive
-every step; nothing polls.
+Invariants:
+    1. "Stored" means that two disks have had the payload: committed needs a valid ACK, and a backup creates
+       one only after its copy is synced (Alsberg & Day, ICSE 1976: two-host resiliency).
+    2. "Not stored" stays true: one create decides the outcome, and a late ACK changes nothing. The record is
+       kept for an hour at least, so a retry finds it.
+    3. Of two processes that believe to be primary, ZooKeeper listens to one: it carries out each decision
+       together with a check of ``/epoch``, or not at all (Budhiraja et al. 1993: at most one primary; Liskov
+       & Cowling 2012: the view number).
+A copy is deleted when its transaction is aborted, and when ``/jobs/<id>/result`` exists: then the payload has
+been used. Promised: one pod lost at a time loses nothing that was acknowledged.
 """
 
 import logging
@@ -43,35 +44,35 @@ from app.zookeeper import client as zk, paths
 
 log = logging.getLogger(__name__)
 
-BackupStep = Literal["drop the copy", "leave it", "copy", "copy and acknowledge", "not the committed payload"]
+BackupStep = Literal["drop", "leave", "copy", "copy and acknowledge", "refuse"]
 
 
 # --- decisions: pure functions over values --------------------------------------------------------------
 
 
 def is_valid_ack(ack: Ack, epoch: Epoch, digest: Digest) -> bool:
-    """Whether this ACK shows that the backup of ``epoch`` has the payload on its disk."""
+    """Whether this ACK says that the backup of ``epoch`` has this payload on its disk."""
     expected = (epoch.backup, epoch.number, digest.size, digest.sha256)
     return (ack.author, ack.epoch, ack.size, ack.sha256) == expected
 
 
 def takeover_decision(ack: Ack | None, epochs: Iterable[Epoch], digest: Digest) -> Decision:
-    """What a new primary decides: committed only with a valid ACK of one of ``epochs``.
+    """What a new primary decides: committed only with a valid ACK, of the epoch before or of its own.
 
-    Aborting is always safe here, since no user has been answered while a transaction is undecided.
+    Aborting is safe: no user is answered before the outcome exists, and it is created only once.
     """
     return "committed" if ack and any(is_valid_ack(ack, epoch, digest) for epoch in epochs) else "aborted"
 
 
 def backup_step(outcome: Outcome | None, payload: bytes | None, blanked: bool) -> BackupStep:
-    """What a backup does with a transaction. A copy is never dropped because a record is missing."""
+    """What a backup does with a transaction; ``blanked``: its payload was emptied, as only an abort does."""
     if outcome is not None and outcome.decision == "aborted":
-        return "drop the copy"
-    if payload is None or (outcome is None and blanked):  # forgotten; or aborted, its outcome on the way
-        return "leave it"
+        return "drop"
+    if payload is None or (outcome is None and blanked):
+        return "leave"  # a missing record is no reason to drop a copy; a blanked one's outcome is on the way
     if outcome is None:
         return "copy and acknowledge"
-    return "copy" if outcome.sha256 == Digest.of(payload).sha256 else "not the committed payload"
+    return "copy" if outcome.sha256 == Digest.of(payload).sha256 else "refuse"  # somebody has overwritten it
 
 
 # --- the primary's side ---------------------------------------------------------------------------------
@@ -93,11 +94,11 @@ class Primary(Leader):
         """
         zk.check_size(payload, "a payload")
         digest = Digest.of(payload)
-        # In turns, so that of two submissions of one id neither drops a copy that the other has published.
+        # In turns: of two submissions of one id neither drops a copy that the other has published.
         with self._locks.hold(job_id), in_doubt_without_reply(job_id):
             with self._disk.locks.hold(job_id):
                 outcome = self._begin(job_id, payload, digest)
-            if outcome is None:
+            if outcome is None:  # undecided: published now, or by an earlier attempt
                 ack = self._await_ack(job_id, digest)
                 outcome = self._decide(job_id, digest, "committed" if ack else "aborted")
             if outcome.decision == "aborted":
@@ -108,14 +109,15 @@ class Primary(Leader):
 
     def _begin(self, job_id: str, payload: bytes, digest: Digest) -> Outcome | None:
         """Our own copy, then the record. Returns the outcome if the transaction was decided before."""
-        is_new = False
+        copy_is_new = False
         try:
             if self.epoch.backup is None:
                 raise no_backup()
-            is_new = self._save(job_id, payload)
+            copy_is_new = self._save(job_id, payload)
             self._publish(job_id, payload)
         except Refused as refusal:
-            return self._known(job_id, digest, refusal, is_new)
+            # An earlier attempt may have left a record: then that counts, and else the refusal.
+            return self._from_record(job_id, digest, refusal, copy_is_new)
         self._on_step("published", job_id)
         return None
 
@@ -128,10 +130,10 @@ class Primary(Leader):
             transaction.create(paths.job(job_id), payload)
 
         try:
+            # Together with the check of our epoch, or Fenced.
             zk.insist(self._client, lambda: self.commit(build, deadline), deadline)
         except zk.TransactionFailed as failed:
-            # It can't succeed later, so no attempt of ours can still arrive.
-            if failed.index == 0:
+            if failed.index == 0:  # of what build adds: the seat
                 raise no_backup() from failed
             message = f"the store turned it down: {failed.cause!r}"
             raise Refused(message) from failed
@@ -140,8 +142,9 @@ class Primary(Leader):
         """The backup's valid ACK, or None when our patience ends. A watch wakes us."""
         for ack in watched_acks(self._client, job_id, zk.Deadline(self.ack_timeout_s)):
             if ack is not None and ack.epoch > self.epoch.number:
-                with suppress(*zk.NO_REPLY):  # no reply: the lost watch brings us back
-                    self._fence.renewed(self.epoch)  # a new backup's, quicker than our own word of it
+                # Of a later epoch. If that is ours, with a new backup, we go on in it.
+                with suppress(*zk.NO_REPLY):  # the watch fires when a connection is lost
+                    self._fence.renewed(self.epoch)
             if ack is not None and is_valid_ack(ack, self.epoch, digest):
                 self._on_step("ACK received", job_id)
                 return ack
@@ -161,11 +164,12 @@ class Primary(Leader):
             outcome = Outcome.of(decision, self.epoch, digest)  # of the epoch that is checked with it
             transaction.create(paths.outcome(job_id), outcome.to_bytes())
             if decision == "aborted":
-                transaction.set_data(paths.job(job_id), b"")  # a tombstone needs no megabyte
+                transaction.set_data(paths.job(job_id), b"")  # the record stays, and needs no payload
 
         try:
             zk.insist(self._client, lambda: self.commit(build, deadline), deadline)
         except (Fenced, zk.TransactionFailed) as failed:
+            # Somebody has decided: a new primary, or an attempt of ours whose reply was lost. That stands.
             decided = zk.insist(self._client, lambda: read_outcome(self._client, job_id, deadline), deadline)
             if decided is None:
                 raise self._fence.deposed(job_id) from failed
@@ -208,22 +212,22 @@ class Backup(Follower):
     """Copies every transaction to its own disk, and acknowledges it only then."""
 
     def _copy(self, job_id: str, *, acknowledge: bool) -> None:
-        """Have the copy on disk if it is to be kept, and say so; drop it on an explicit "aborted"."""
+        """Take the step that is due; ``acknowledge`` is False while a backup to be catches up."""
         deadline = zk.Deadline(zk.STEP_S)
         # Under the lock, or "aborted" could be overtaken by the copy that it is to drop.
         with self._disk.locks.hold(job_id):
             outcome, payload, blanked = self._look(job_id, deadline, watch=acknowledge)
             step = backup_step(outcome, payload, blanked)
-            if outcome is not None and step == "drop the copy":
+            if outcome is not None and step == "drop":
                 tpool.execute(self._disk.discard, job_id, outcome.sha256)
                 self._on_step("aborted, no copy kept", job_id)
-            elif payload is not None and step.startswith("copy"):
+            if payload is not None and step in ("copy", "copy and acknowledge"):
                 tpool.execute(self._disk.save, job_id, payload)
                 if acknowledge and step == "copy and acknowledge":
                     self._on_step("backup has it on disk", job_id)
                     self._acknowledge(job_id, Digest.of(payload), deadline)
-            elif step == "not the committed payload":
-                log.error("%s: %s: %s, so it is not copied", self._name, job_id, step)
+            if step == "refuse":
+                log.error("%s: the payload of %s is not the committed one: not copied", self._name, job_id)
 
     def _acknowledge(self, job_id: str, digest: Digest, deadline: zk.Deadline) -> None:
         """Create the ACK, or replace one that isn't ours: one left by an older backup, or a forged one."""
@@ -241,6 +245,6 @@ class Backup(Follower):
             except zk.TransactionFailed as failed:
                 if failed.index == 0 or not isinstance(failed.cause, NodeExistsError):
                     log.info("%s: no ACK for %s: %s", self._name, job_id, failed)
-                    return  # our epoch is over, or the transaction is forgotten
+                    return  # the epoch's check: it is over; or the transaction is forgotten
             if read_ack(self._client, job_id, deadline) == ack:
                 return

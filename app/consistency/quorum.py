@@ -1,22 +1,22 @@
 """A replicated register: Gifford's quorums (SOSP 1979), N replicas, W to write, R to read.
 
-Invariant: R replicas always include one that acknowledged the last completed write, since R + W > N; and
-what a read returns, W replicas hold before it returns. Together they make the register linearizable for any
-number of clients (Attiya, Bar-Noy & Dolev, JACM 1995, "ABD"; several writers: Lynch & Shvartsman, FTCS
-1997), and available while max(R, W) hosts live.
+Invariants, each with its rule below:
+    1. any R replicas include one that acknowledged the newest completed write: R + W > N (``Quorum``);
+    2. a replica never replaces a version by an older one, so what it acknowledged it still has (``adopts``);
+    3. one version names one value: each write has an id of its own (``next_version``);
+    4. before a read returns a value, W replicas hold it or a newer one (``needs_write_back``).
+Together they make the register linearizable for any number of clients (Attiya, Bar-Noy & Dolev, JACM 1995,
+"ABD"; several writers: Lynch & Shvartsman, FTCS 1997), and available while max(R, W) hosts live.
 
-A version is (counter, id of this one write) and travels with the value. It is not the znode's own version:
-that counts the writes to *this replica*, not to the object. It is not the client's name: a write in doubt
-and the client's next one would share a version with two values. It is not a clock.
-
-Gifford also asks for 2W > N, so that two writers meet and choose different version numbers. Our versions
-differ by the write's id even when their counters are equal, and the larger id wins on every replica: so that
-rule is not needed here. R + W > N still is: a writer's R replicas must meet the last writer's W.
+A version is (counter, write's id), compared in this order. It is not the znode's own version: that counts the
+writes to *this replica*. The id is not the client's name: a write in doubt and the same client's next write
+could share a version with two values. Gifford also asks for 2W > N, so that two writers meet and choose
+different numbers; ours differ by their ids, and every replica lets the larger one win.
 
 A replica is a znode that is *served only while its host lives* (``engine/replicas.py``): a dead host takes
-its replica offline and leaves the data behind, as a disk would. One whose znode is gone has lost its data
-and must not vote: an empty replica breaks the intersection. So does one that is rebuilt from a read quorum in
-the middle of a write: of three acknowledgements one is forgotten, and two are left. We don't rebuild.
+its replica offline and leaves the data behind, as a disk would. A replica whose znode is gone has lost its
+data and doesn't vote. We don't rebuild it: suppose that replica 1 acknowledges a value, loses it, and is
+refilled from 3, 4 and 5, which don't have it yet. The writer counts 1, 2 and 3; two of them hold the value.
 """
 
 import random
@@ -38,9 +38,9 @@ N, W, R = 5, 3, 3
 
 @dataclass(frozen=True, slots=True)
 class Quorum:
-    """N replicas, W acknowledgements for a write, R answers for a read; ``weak`` admits R + W <= N.
+    """N replicas, W acknowledgements for a write, R answers for a read.
 
-    Checked when it is made, for with R + W <= N a read may miss the last write.
+    Raises BadSettingError for R + W <= N, with which a read may miss the last write; unless it is ``weak``.
     """
 
     n: int = N
@@ -51,11 +51,11 @@ class Quorum:
     def __post_init__(self) -> None:
         for name, value in (("r", self.r), ("w", self.w)):
             if not 1 <= value <= self.n:
-                why = f"{name}={value} is impossible with n={self.n} replicas"
-                raise BadSettingError(f"{why}: choose 1 to {self.n}")
+                problem = f"{name}={value} is impossible with n={self.n} replicas"
+                raise BadSettingError(f"{problem}: choose 1 to {self.n}")
         if self.r + self.w <= self.n and not self.weak:
-            why = f"r={self.r} + w={self.w} is not over n={self.n}: a read could miss the last write"
-            raise BadSettingError(f"{why}; raise r or w, or say --weak to see what it costs")
+            problem = f"r={self.r} + w={self.w} is not over n={self.n}: a read could miss the last write"
+            raise BadSettingError(f"{problem}; raise r or w, or say --weak to see what it costs")
 
 
 def newest(answers: Iterable[Versioned]) -> Versioned:
@@ -82,12 +82,13 @@ def needs_write_back(answers: Mapping[int, Versioned], quorum: Quorum) -> bool:
     """Whether the newest value must be stored at W replicas before it may be returned.
 
     If fewer than W hold it, its write may be incomplete: a later read could miss it and return the older
-    value, so time would run backwards ("new-old inversion"; the second phase of ABD's read).
+    value, so time would run backwards ("new-old inversion"; the second phase of ABD's read). With R < W that
+    is always so: a small R makes reads no cheaper here.
     """
     return len(holders(answers, newest(answers.values()).version)) < quorum.w
 
 
-# --- the register: two phases, each asks the replicas at once and ends with its quorum ------------------
+# --- the register: two phases, query and propagate, each ends with its quorum ---------------------------
 
 
 class Register:
@@ -98,8 +99,8 @@ class Register:
         quorum: N, W and R.
         timeout_s: the longest that one read or write may take, in seconds.
         choose: the source of the random choice of replicas, to repeat a run.
-        on_ack: called with (version, replica) after each acknowledgement that counts; may block.
-        on_answer: called with (replica, what it holds) for each of the R answers; must return quickly.
+        on_ack: called with (version, replica) when one says that it holds this or a newer one; may block.
+        on_answer: called with (replica, what it holds) in the first phase; must return quickly.
     """
 
     def __init__(
@@ -126,11 +127,11 @@ class Register:
         return self._replicas.create(encode(UNWRITTEN), zk.Deadline(self._timeout_s))
 
     def read(self) -> Versioned:
-        """The newest completed value; what is returned, W replicas hold.
+        """The newest value that R replicas hold. If its write may be incomplete, the read completes it first.
 
         Raises:
             TooFewReplicas: fewer than R replicas answered.
-            InDoubt: a newer value was seen, but W replicas could not be brought to hold it.
+            InDoubt: W replicas could not be brought to hold the value, so it is not returned.
         """
         deadline = zk.Deadline(self._timeout_s)
         readings = self._query(self._quorum.r, deadline)
@@ -145,25 +146,25 @@ class Register:
 
         Raises:
             Refused (TooFewReplicas): it provably was not stored anywhere.
-            InDoubt: fewer than W acknowledged. ``holders`` did, and :meth:`roll_forward` takes ``ask_again``.
-                We never roll back: a reader may have returned the value already, and undoing is just
-                another racing write.
+            InDoubt: fewer than W acknowledged: the error's ``holders``. Its ``ask_again`` is what to give to
+                :meth:`roll_forward`. We never roll back: a reader may have returned the value already, and
+                undoing is just another racing write.
         """
         zk.check_size(value, "a value")
         deadline = zk.Deadline(self._timeout_s)
-        # R answers give the counter; W of them show that the write can succeed at all.
+        # R answers give the counter. With W of them we refuse, before we send, what could not succeed.
         readings = self._query(max(self._quorum.r, self._quorum.w), deadline)
         version = next_version((reading.held for reading in readings.values()), uuid.uuid4().hex[:12])
         self._propagate(Versioned(version, value), readings, deadline, new=True)
         return version
 
-    def roll_forward(self, held: Versioned) -> Version:
+    def roll_forward(self, unfinished: Versioned) -> Version:
         """Bring a write in doubt to W replicas: the same value under the same version, never a new one.
 
         Raises InDoubt, and never Refused: nothing shows that the first attempt did nothing.
         """
-        self._propagate(held, {}, zk.Deadline(self._timeout_s))
-        return held.version
+        self._propagate(unfinished, {}, zk.Deadline(self._timeout_s))
+        return unfinished.version
 
     def close(self) -> None:
         """Wait for slow replicas no longer: what has yet to be sent to them isn't sent."""
@@ -189,59 +190,60 @@ class Register:
                 return answers
             if self._quorum.n - len(failed) < need:
                 break
-        why = "; ".join(sorted(set(failed))) or "no reply in time"
-        answered = f"{len(answers)} of {self._quorum.n} replicas answered, {need} are needed ({why})"
+        problem = "; ".join(sorted(set(failed))) or "no reply in time"
+        answered = f"{len(answers)} of {self._quorum.n} replicas answered, {need} are needed ({problem})"
         raise TooFewReplicas(f"{answered}: nothing was changed")
 
     def _propagate(
-        self, held: Versioned, readings: Mapping[int, Reading], deadline: zk.Deadline, *, new: bool = False
+        self, offered: Versioned, readings: Mapping[int, Reading], deadline: zk.Deadline, *, new: bool = False
     ) -> None:
-        """Have W replicas hold ``held``, or something newer; else raise InDoubt.
+        """Have W replicas hold ``offered``, or something newer; else raise InDoubt.
 
         If the version is ``new``, raise TooFewReplicas where provably no replica stored it.
         """
-        have = holders({index: reading.held for index, reading in readings.items()}, held.version)
-        # Those whose version is known have only to store: they come first.
+        have = holders({index: reading.held for index, reading in readings.items()}, offered.version)
+        # For speed only: those whose version is known have only to store, and come first.
         others = set(range(1, self._quorum.n + 1)) - have
         order = sorted(others, key=lambda index: (index not in readings, index))
-        offline = 0
+        unstored = 0
         for index, reply in self._fan_out.replies(
-            lambda index: self._store_at(index, held, readings.get(index), deadline), order, deadline
+            lambda index: self._store_at(index, offered, readings.get(index), deadline), order, deadline
         ):
             if isinstance(reply, Reading):
                 have.add(index)
-                self._on_ack(held.version, index)
+                self._on_ack(offered.version, index)
             elif isinstance(reply, Offline):
-                offline += 1
+                unstored += 1  # surely: nothing was sent, or the host's check failed
             if len(have) >= self._quorum.w:
                 return
-        if new and offline == self._quorum.n:
+        if new and unstored == self._quorum.n:
             raise TooFewReplicas("all replicas went offline before the first store: nothing was written")
         listed = ", ".join(map(str, sorted(have))) or "none that answered"
         came = f"{len(have)} of the {self._quorum.w} acknowledgements came (replicas: {listed})"
-        raise InDoubt(f"{came}; never undone", ask_again=held, holders=sorted(have))
+        raise InDoubt(f"{came}; never undone", ask_again=offered, holders=sorted(have))
 
     # -- one replica --
 
     def _store_at(
-        self, index: int, held: Versioned, known: Reading | None, deadline: zk.Deadline
+        self, index: int, offered: Versioned, known: Reading | None, deadline: zk.Deadline
     ) -> Reading | Offline | NoReply:
-        """Have one replica hold ``held``, or something newer: a conditional set, in a loop."""
+        """Have one replica hold ``offered``, or something newer: a conditional set, in a loop."""
         unanswered = False
         while True:
             found, known = known or self._replicas.reading(index, deadline), None
             if not isinstance(found, Reading):
                 # A read changes nothing: unless a store before it had no reply, nothing was stored.
-                return NoReply() if unanswered else Offline("not reached; nothing was sent to be stored")
-            if not adopts(found.held.version, held.version):
+                return NoReply() if unanswered else Offline("not reached; nothing was stored")
+            if not adopts(found.held.version, offered.version):
                 return found
-            stored = self._replicas.store(index, encode(held), found.znode_version, deadline)
+            stored = self._replicas.store(index, encode(offered), found.znode_version, deadline)
             if isinstance(stored, int):
-                return Reading(held, stored)
+                return Reading(offered, stored)
+            if stored is None:
+                continue  # another write was first: we read again
             if isinstance(stored, Offline) and not unanswered:
                 return stored
-            if stored is not None:
-                # The same value under the same version may be sent again: that is rolling forward.
-                unanswered = True
-                if not self._replicas.reconnected(index, deadline):
-                    return NoReply()
+            # It may be stored. The same value under the same version may be sent again: rolling forward.
+            unanswered = True
+            if not self._replicas.reconnected(index, deadline):
+                return NoReply()

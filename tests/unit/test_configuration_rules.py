@@ -321,7 +321,7 @@ def test_a_change_that_was_never_sent_is_refused_and_one_that_was_is_in_doubt(lo
     answers = {"get": _Answer(lost()), "set": _Answer(lost())}
     client.get_async = lambda path, watch=None: answers["get"]  # type: ignore[method-assign]
     client.set_async = lambda path, data, version: answers["set"]  # type: ignore[method-assign]
-    with pytest.raises(Refused, match="not even sent"):
+    with pytest.raises(Refused, match="not published"):
         publish(client, {"ours": "x"}, timeout_s=0.05)
     answers["get"] = _Answer((b'{"chunk_size": 1}', SimpleNamespace(version=0, mzxid=1)))
     with pytest.raises(InDoubt, match="no answer whether") as doubt:

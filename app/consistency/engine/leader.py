@@ -81,7 +81,7 @@ class Leader:
         except OSError as error:
             log.error("the copy of %s can't be dropped: %s", job_id, error)
 
-    def _known(self, job_id: str, digest: Digest, refusal: Refused, is_new: bool) -> Outcome | None:
+    def _from_record(self, job_id: str, digest: Digest, refusal: Refused, is_new: bool) -> Outcome | None:
         """What an earlier attempt of this request has come to: None while it is undecided.
 
         Raises ``refusal`` if there was none (then a copy that ``is_new`` is nobody's, and is dropped),
