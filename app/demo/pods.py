@@ -53,7 +53,7 @@ class Pod:
         self._incarnation: str | None = None
         self._plays = False
         self._return: Any = None
-        self._role: Remote = _seen_from_afar(pod_client, part)
+        self._role: Remote = _remote_role(pod_client, part)
         self.roles: list[Any] = [self._role]
         # Set by the participant: called when the pod is lost, and when it plays again. The latter says
         # whether its memory is new; else it was only out of reach.
@@ -141,7 +141,7 @@ class Pod:
                 return
 
 
-def _seen_from_afar(pod_client: PodClient, part: Part) -> Remote:
+def _remote_role(pod_client: PodClient, part: Part) -> Remote:
     if part.kind == "config":
         return RemoteConfig(pod_client)
     if part.kind == "member":
