@@ -155,7 +155,7 @@ class WorkerSession:
         self.nodes = Nodes(client, self._someone_changed)
         self.slot = Slot(client, name, changed)
         self.config = ConfigReplica(client, name, node=self._description)
-        self.member = Member(client, name, worker.disk, on_step=self._stepped, on_change=changed)
+        self.member = Member(client, name, worker.disk.copies, on_step=self._stepped, on_change=changed)
         self.sweeper = Sweeper(client, worker.disk)
         self.crew = TaskWorkers(
             client, name, worker.shared, self._share, self._doing_changed, self.sweeper.job_ended

@@ -181,7 +181,7 @@ class Candidate:
             return False
         elif step is Step.JOIN:
             self._roles.join(line.epoch)
-            ready = self._client.set_async(f"{paths.ELECTION}/{self._mine}", str(line.epoch.number).encode())
+            ready = self._client.set_async(paths.seat(self._mine), str(line.epoch.number).encode())
             zk.wait(ready, zk.Deadline(zk.STEP_S))  # from now on: copying may have taken its time
             return False
         elif step is Step.BACK_UP:
@@ -200,7 +200,7 @@ class Candidate:
         seats = in_line(children)
         ready = None
         if len(seats) > 1 and seats[0] == self._mine:
-            said = zk.get(self._client, f"{paths.ELECTION}/{seats[1]}", deadline, watch=wake)
+            said = zk.get(self._client, paths.seat(seats[1]), deadline, watch=wake)
             ready = int(said[0]) if said and _NUMBER.fullmatch(said[0]) else None
         return Line(seats, epoch, ready)
 
@@ -210,11 +210,11 @@ class Candidate:
         zk.wait(self._client.sync_async(paths.ELECTION), deadline)  # a server that lags may not show it yet
         for seat in in_line(zk.wait(self._client.get_children_async(paths.ELECTION), deadline)):
             if holder(seat) == self._name:
-                stat = zk.wait(self._client.exists_async(f"{paths.ELECTION}/{seat}"), deadline)
+                stat = zk.wait(self._client.exists_async(paths.seat(seat)), deadline)
                 if stat is not None and stat.ephemeralOwner == session:
                     self._mine = seat
                     return
-        prefix = f"{paths.ELECTION}/{self._name}~{uuid.uuid4().hex[:6]}~"
+        prefix = paths.seat(f"{self._name}~{uuid.uuid4().hex[:6]}~")
         made = zk.wait(self._client.create_async(prefix, b"", ephemeral=True, sequence=True), deadline)
         self._mine = made.rsplit("/", 1)[1]
 
@@ -225,7 +225,7 @@ class Candidate:
         """
         spare = [seat for seat in line.seats if holder(seat) == self._name and seat != self._mine]
         for seat in spare if self._mine in line.seats else ():
-            path = f"{paths.ELECTION}/{seat}"
+            path = paths.seat(seat)
             stat = zk.wait(self._client.exists_async(path), deadline)
             if stat is not None and stat.ephemeralOwner == zk.session_id(self._client):
                 zk.wait(self._client.delete_async(path), deadline)
@@ -233,9 +233,9 @@ class Candidate:
     def _change(self, old: Epoch, new: Epoch, deadline: zk.Deadline, also_alive: str | None = None) -> None:
         """Raise the epoch, checked against my own seat. Raises zk.Rejected if either has changed."""
         change = self._client.transaction()
-        change.check(f"{paths.ELECTION}/{self._mine}", -1)
+        change.check(paths.seat(self._mine), -1)
         if also_alive is not None:
-            change.check(f"{paths.ELECTION}/{also_alive}", -1)
+            change.check(paths.seat(also_alive), -1)
         change.set_data(paths.EPOCH, new.to_bytes(), version=old.znode_version)
         zk.commit(change, deadline)
         log.info("%s: epoch %d: primary %s, backup %s", self._name, new.number, new.primary, new.backup)

@@ -51,7 +51,7 @@ def described(client: KazooClient) -> dict[str, dict[str, Any]]:
     """What every node says of itself now. Raises one of zk.NO_REPLY."""
     deadline = zk.Deadline(zk.STEP_S)
     names = zk.wait(client.get_children_async(paths.NODES), deadline)
-    asked = [(name, client.get_async(f"{paths.NODES}/{name}")) for name in sorted(names)]
+    asked = [(name, client.get_async(paths.listed(paths.NODES, name))) for name in sorted(names)]
     found = [(name, told_by(_data(result, deadline))) for name, result in asked]
     return {name: told for name, told in found if told is not None}
 

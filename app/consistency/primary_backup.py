@@ -126,7 +126,7 @@ class Primary(Leader):
         deadline = zk.Deadline(zk.STEP_S)
 
         def build(transaction: Any) -> None:
-            transaction.check(f"{paths.ELECTION}/{self.epoch.backup_seat}", -1)  # no backup: no such seat
+            transaction.check(paths.seat(self.epoch.backup_seat), -1)  # no backup: no such seat
             transaction.create(paths.job(job_id), payload)
 
         try:

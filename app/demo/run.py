@@ -116,7 +116,7 @@ def sweep(client: KazooClient, mine: str) -> list[str]:
     now_ms = zk.wait(client.get_async(mine), deadline)[1].mtime  # just touched: the server's clock
     swept = []
     for run_id in zk.wait(client.get_children_async(paths.DEMOS), deadline):
-        root = f"{paths.DEMOS}/{run_id}"
+        root = paths.listed(paths.DEMOS, run_id)
         found = zk.get(client, root, deadline)
         owned = zk.wait(client.exists_async(root + paths.OWNER), deadline)
         if found and not owned and now_ms - found[1].mtime > ORPHANED_AFTER_S * 1000:

@@ -1,9 +1,10 @@
 """Uploads on a worker's own disk: the bytes beside the transaction that stands for them.
 
-An upload's transaction holds a manifest (name, size, sha256). For the protocol that is the payload; for this
-disk, to *have* a manifest is to have the bytes that it names. So the protocol's promise covers them,
-unchanged: the primary has them before it publishes, the backup takes them from the shared volume, checks and
-syncs them before it acknowledges, and they go when the transaction is aborted, or its job has ended.
+An upload's transaction holds a manifest (name, size, sha256). For the protocol that is the payload; its disk
+has a copy of a manifest only together with the bytes that it names (``Attachments``). So the protocol's
+promise covers them, unchanged: the primary has them before it publishes; the backup takes them from the
+shared volume, checks and syncs them before it acknowledges; they go when the transaction is aborted, or its
+job has ended.
 """
 
 import hashlib
@@ -100,16 +101,19 @@ class Spool:
         return None
 
 
-class UploadDisk(Disk):
-    """A participant's disk that keeps, with each manifest, the bytes that it stands for.
+class UploadDisk:
+    """A worker's disk: the manifests that the protocol copies, and beside them the uploads.
 
     Args:
         folder: the worker's own.
         shared: where the primary has put the shared copy.
+
+    Attributes:
+        copies: the protocol's disk; the uploads are its attachments.
     """
 
     def __init__(self, folder: Path, shared: Volume) -> None:
-        super().__init__(folder / "copies")
+        self.copies = Disk(folder / "copies", self)
         self._shared = shared
         self._blobs = folder / "uploads"
         self._blobs.mkdir(parents=True, exist_ok=True)
@@ -128,8 +132,10 @@ class UploadDisk(Disk):
         """What was received is this job's upload. Not yet synced."""
         spool.path.rename(self.blob(job_id, spool.sha256))
 
-    def save(self, job_id: str, payload: bytes) -> bool:
-        """Keep a manifest and its bytes; those that aren't here are taken from the shared volume.
+    # -- as the attachments of the protocol's disk --
+
+    def fetch(self, job_id: str, payload: bytes) -> None:
+        """Have a manifest's bytes; those that aren't here are taken from the shared volume.
 
         Raises OSError, or PayloadUnavailable.
         """
@@ -141,30 +147,27 @@ class UploadDisk(Disk):
                 volume.copy(shared, blob, (manifest.size, manifest.sha256))
             except Damaged as error:
                 raise PayloadUnavailable(str(error)) from error
-        return super().save(job_id, payload)
 
-    def load(self, job_id: str, digest: str) -> bytes | None:
-        """The manifest, if its bytes are here as well."""
-        payload = super().load(job_id, digest)
-        if payload is None:
-            return None
+    def has(self, job_id: str, payload: bytes) -> bool:
         manifest = Manifest.from_bytes(payload)
-        return payload if _has(self.blob(job_id, manifest.sha256), manifest.size) else None
+        return _has(self.blob(job_id, manifest.sha256), manifest.size)
 
-    def discard(self, job_id: str, digest: str) -> None:
-        super().discard(job_id, digest)
-        self._drop_blobs(job_id)
+    def drop(self, job_id: str) -> None:
+        for blob in self._blobs.glob(f"{paths.checked(job_id)}.*"):
+            blob.unlink(missing_ok=True)
+
+    # -- when the protocol needs a copy no more --
 
     def forget(self, job_id: str) -> None:
         """The job has ended: neither the manifest nor its bytes are needed any more."""
-        for copy in self.folder.glob(f"{paths.checked(job_id)}.*"):
+        for copy in self.copies.folder.glob(f"{paths.checked(job_id)}.*"):
             copy.unlink(missing_ok=True)
-        self._drop_blobs(job_id)
+        self.drop(job_id)
 
     def drop_strays(self, job_id: str) -> None:
         """Remove bytes that no manifest stands for: their submission was refused."""
-        if not any(self.folder.glob(f"{paths.checked(job_id)}.*")):
-            self._drop_blobs(job_id)
+        if not any(self.copies.folder.glob(f"{paths.checked(job_id)}.*")):
+            self.drop(job_id)
 
     def drop_abandoned(self) -> None:
         """Remove bytes that have had no manifest for long: their primary died before it published any."""
@@ -174,17 +177,13 @@ class UploadDisk(Disk):
 
     def kept(self) -> set[str]:
         """The ids of all jobs of which something is here."""
-        here = [*self._blobs.iterdir(), *self.folder.iterdir()]
+        here = [*self._blobs.iterdir(), *self.copies.folder.iterdir()]
         return {path.name.partition(".")[0] for path in here if path.name[0] != "."}
 
     def restore(self, job_id: str, manifest: Manifest) -> None:
         """Put the shared copy right from our own. Raises Damaged if ours is no better, or OSError."""
         shared = self._shared.upload(job_id, manifest.sha256)
         volume.copy(self.blob(job_id, manifest.sha256), shared, (manifest.size, manifest.sha256))
-
-    def _drop_blobs(self, job_id: str) -> None:
-        for blob in self._blobs.glob(f"{paths.checked(job_id)}.*"):
-            blob.unlink(missing_ok=True)
 
 
 def _has(path: Path, size: int) -> bool:

@@ -50,7 +50,7 @@ class Pods:
         watch, deadline = self._watcher.changed, zk.Deadline(zk.STEP_S)
         asked = self._client.get_children_async(paths.NODES, watch=watch)
         names = sorted(zk.wait(asked, deadline))[:_MOST_PODS]
-        wanted = [paths.CONFIG, paths.EPOCH, *(f"{paths.NODES}/{name}" for name in names)]
+        wanted = [paths.CONFIG, paths.EPOCH, *(paths.listed(paths.NODES, name) for name in names)]
         config, epoch, *nodes = zk.get_all(self._client, wanted, deadline, watch)
         there = {name: node for name, node in zip(names, nodes, strict=True) if node is not None}
         told = {name: told for name, (data, _) in there.items() if (told := told_by(data)) is not None}

@@ -43,6 +43,16 @@ def node(pod: str) -> str:
     return f"{NODES}/{checked(pod)}"
 
 
+def seat(name: str | None) -> str:
+    """A seat in the election, as ``/election`` lists it. That of None never exists."""
+    return f"{ELECTION}/{name}"
+
+
+def listed(root: str, name: str) -> str:
+    """A child of ``root`` as ZooKeeper lists it: such a name is not ours, and is not checked."""
+    return f"{root}/{name}"
+
+
 def host(index: int) -> str:
     """Ephemeral: replica ``index`` (1..N) of every object is served while this exists."""
     return f"{HOSTS}/{index}"

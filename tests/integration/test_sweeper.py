@@ -28,7 +28,7 @@ def disk(tmp_path: Path) -> UploadDisk:
     spool.finish()
     disk.name(spool, JOB_ID)
     spool.close()
-    disk.save(JOB_ID, MANIFEST.to_bytes())
+    disk.copies.save(JOB_ID, MANIFEST.to_bytes())
     return disk
 
 

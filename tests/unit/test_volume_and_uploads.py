@@ -57,10 +57,10 @@ def test_an_upload_over_the_limit_leaves_nothing(disk: UploadDisk) -> None:
 def test_to_keep_a_manifest_is_to_have_its_bytes(disk: UploadDisk, shared: Volume) -> None:
     shared.upload(JOB, SHA256).write_bytes(DATA)
 
-    disk.save(JOB, MANIFEST.to_bytes())
+    disk.copies.save(JOB, MANIFEST.to_bytes())
 
     assert disk.blob(JOB, SHA256).read_bytes() == DATA
-    assert disk.load(JOB, hashlib.sha256(MANIFEST.to_bytes()).hexdigest()) == MANIFEST.to_bytes()
+    assert disk.copies.load(JOB, hashlib.sha256(MANIFEST.to_bytes()).hexdigest()) == MANIFEST.to_bytes()
 
 
 @pytest.mark.parametrize("there", [None, DATA[:-1], DATA[:-1] + b"!", b""])
@@ -71,25 +71,25 @@ def test_a_manifest_is_not_kept_without_its_bytes(
         shared.upload(JOB, SHA256).write_bytes(there)
 
     with pytest.raises(PayloadUnavailable):
-        disk.save(JOB, MANIFEST.to_bytes())
+        disk.copies.save(JOB, MANIFEST.to_bytes())
 
-    assert disk.load(JOB, hashlib.sha256(MANIFEST.to_bytes()).hexdigest()) is None
+    assert disk.copies.load(JOB, hashlib.sha256(MANIFEST.to_bytes()).hexdigest()) is None
     assert not disk.kept()
 
 
 def test_a_manifest_whose_bytes_are_gone_is_not_there(disk: UploadDisk, shared: Volume) -> None:
     shared.upload(JOB, SHA256).write_bytes(DATA)
-    disk.save(JOB, MANIFEST.to_bytes())
+    disk.copies.save(JOB, MANIFEST.to_bytes())
     disk.blob(JOB, SHA256).unlink()
 
-    assert disk.load(JOB, hashlib.sha256(MANIFEST.to_bytes()).hexdigest()) is None
+    assert disk.copies.load(JOB, hashlib.sha256(MANIFEST.to_bytes()).hexdigest()) is None
 
 
 def test_discarding_a_manifest_drops_its_bytes(disk: UploadDisk, shared: Volume) -> None:
     shared.upload(JOB, SHA256).write_bytes(DATA)
-    disk.save(JOB, MANIFEST.to_bytes())
+    disk.copies.save(JOB, MANIFEST.to_bytes())
 
-    disk.discard(JOB, hashlib.sha256(MANIFEST.to_bytes()).hexdigest())
+    disk.copies.discard(JOB, hashlib.sha256(MANIFEST.to_bytes()).hexdigest())
 
     assert not disk.kept()
 
@@ -115,7 +115,7 @@ def test_half_received_uploads_are_gone_after_a_restart(disk: UploadDisk, shared
     left = disk.spool(1 << 20)
     left.write(DATA)
 
-    again = UploadDisk(disk.folder.parent, shared)
+    again = UploadDisk(disk.copies.folder.parent, shared)
 
     assert not list(again._blobs.iterdir())
     left.close()

@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from eventlet import semaphore
 
@@ -48,19 +48,34 @@ class KeyedLock:
                 self._taken[job_id] = (turn, users - 1)
 
 
+class Attachments(Protocol):
+    """What payloads stand for, where a payload only names it: kept beside the copies, on the same disk."""
+
+    def fetch(self, job_id: str, payload: bytes) -> None:
+        """Have it here, synced. Raises OSError or PayloadUnavailable."""
+
+    def has(self, job_id: str, payload: bytes) -> bool:
+        """Whether it is here."""
+
+    def drop(self, job_id: str) -> None:
+        """Remove it."""
+
+
 class Disk:
     """Copies of payloads, each under its transaction's id and digest, so that none overwrites another.
 
     Args:
         folder: made if missing; one participant's alone.
+        attachments: to have a copy is to have what it stands for as well.
 
     Attributes:
         locks: whoever saves a copy and may yet drop it, or relies on one that it finds, does so in turn. One
             participant's former primary and present backup may be at it together.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, attachments: Attachments | None = None) -> None:
         self.folder = folder
+        self._attachments = attachments
         self.locks = KeyedLock()
         _make(folder)
         _clear_away(folder)
@@ -69,8 +84,10 @@ class Disk:
     def save(self, job_id: str, payload: bytes) -> bool:
         """Keep a copy, synced when this returns. False if it was there already.
 
-        Raises OSError; or PayloadUnavailable, where a disk keeps more than the payload itself.
+        Raises OSError; or PayloadUnavailable, where what it stands for can't be fetched.
         """
+        if self._attachments is not None:
+            self._attachments.fetch(job_id, payload)
         digest = sha256(payload)
         target = self._path(job_id, digest)
         if self.load(job_id, digest) is not None:
@@ -95,13 +112,17 @@ class Disk:
         except OSError as error:
             log.error("the copy of %s can't be read: %s", job_id, error)
             return None
-        return payload if sha256(payload) == digest else None
+        if sha256(payload) != digest or (self._attachments and not self._attachments.has(job_id, payload)):
+            return None
+        return payload
 
     def discard(self, job_id: str, digest: str) -> None:
         """Drop a copy: only on an explicit "aborted", or if its transaction was provably never published."""
         with suppress(FileNotFoundError):
             self._path(job_id, digest).unlink()
             fsync(self.folder)
+        if self._attachments is not None:
+            self._attachments.drop(job_id)
 
     def may_hold(self, job_id: str) -> bool:
         """Whether any copy was ever kept here under this id; asks no disk."""
