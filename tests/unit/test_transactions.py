@@ -87,14 +87,14 @@ COMMITTED, ABORTED = (Outcome.of(decision, NO_EPOCH, Digest.of(b"payload")) for 
     [
         (None, b"payload", False, "copy and acknowledge"),
         (None, b"", False, "copy and acknowledge"),
-        (None, b"", True, "leave it"),  # aborted, and its outcome is on the way
-        (None, None, False, "leave it"),  # forgotten: no reason to drop a copy
+        (None, b"", True, "leave"),  # aborted, and its outcome is on the way
+        (None, None, False, "leave"),  # forgotten: no reason to drop a copy
         (COMMITTED, b"payload", False, "copy"),
-        (COMMITTED, b"another", False, "not the committed payload"),
-        (COMMITTED, None, False, "leave it"),
-        (ABORTED, b"payload", False, "drop the copy"),
-        (ABORTED, b"", True, "drop the copy"),
-        (ABORTED, None, False, "drop the copy"),
+        (COMMITTED, b"another", False, "refuse"),
+        (COMMITTED, None, False, "leave"),
+        (ABORTED, b"payload", False, "drop"),
+        (ABORTED, b"", True, "drop"),
+        (ABORTED, None, False, "drop"),
     ],
 )
 def test_a_backup_copies_what_may_be_committed_and_drops_only_what_is_aborted(
