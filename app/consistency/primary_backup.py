@@ -94,8 +94,8 @@ class Primary(Leader):
         """
         zk.check_size(payload, "a payload")
         digest = Digest.of(payload)
-        # In turns: of two submissions of one id neither drops a copy that the other has published.
-        with self._locks.hold(job_id), in_doubt_without_reply(job_id):
+        with in_doubt_without_reply(job_id):
+            # In turns: of two submissions of one id neither drops a copy that the other has published.
             with self._disk.locks.hold(job_id):
                 outcome = self._begin(job_id, payload, digest)
             if outcome is None:  # undecided: published now, or by an earlier attempt

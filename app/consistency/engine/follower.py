@@ -8,7 +8,6 @@ import eventlet
 from eventlet import tpool
 from kazoo.client import KazooClient
 from kazoo.exceptions import NoNodeError
-from kazoo.protocol.states import KazooState
 
 from app.consistency.engine.disk import Disk
 from app.consistency.engine.fencing import Epoch
@@ -28,7 +27,8 @@ class Follower(ABC):
     """Has each transaction copied when it is new, and again when it is decided.
 
     Args:
-        client: this participant's own connected client; after a reconnect everything is looked at again.
+        client: this participant's own connected client. kazoo calls every watch when the connection is lost,
+            so what is undecided is copied again after it.
         disk: its own disk.
         epoch: the epoch in which it backs up.
         name: what it signs its ACKs with.
@@ -55,12 +55,10 @@ class Follower(ABC):
     def start(self) -> None:
         """Begin by looking through all of it once: a restart finds what it missed."""
         self._running = True
-        self._client.add_listener(self._on_state)
         self._reconciler.start()
 
     def stop(self) -> None:
         self._running = False
-        self._client.remove_listener(self._on_state)
         self._reconciler.stop()
         for thread in list(self._copiers.coroutines_running):
             eventlet.kill(thread)
@@ -86,10 +84,6 @@ class Follower(ABC):
                 self._copy(job_id, acknowledge=False)
             except Malformed as error:
                 log.error("%s: %s left alone: %s", self._name, job_id, error)
-
-    def _on_state(self, state: str) -> None:
-        if state == KazooState.CONNECTED:
-            self._seen.clear()  # watches and ACKs may have been lost with the connection
 
     def _look_for_new(self) -> None:
         asked = self._client.get_children_async(paths.JOBS, watch=self._reconciler.wake)

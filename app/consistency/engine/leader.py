@@ -7,7 +7,7 @@ from typing import Any
 from eventlet import tpool
 from kazoo.client import KazooClient
 
-from app.consistency.engine.disk import Disk, KeyedLock
+from app.consistency.engine.disk import Disk
 from app.consistency.engine.fencing import Epoch, Fence
 from app.consistency.engine.records import OnStep, Tidying, known_outcome, quiet
 from app.consistency.engine.transactions import Digest, Outcome
@@ -50,7 +50,6 @@ class Leader:
         self.ack_timeout_s = ack_timeout_s
         self._on_step = on_step
         self._tidying = Tidying(client)
-        self._locks = KeyedLock()  # two submissions of one id take turns
 
     @property
     def epoch(self) -> Epoch:
