@@ -1,4 +1,4 @@
-"""The port that leads to the master, with plain TCP servers in place of workers."""
+"""The port that leads to the master, and routes between servers, with plain TCP servers in their place."""
 
 import gc
 import os
@@ -14,7 +14,7 @@ import pytest
 
 from lab import proxy
 from lab.ensemble import free_ports
-from lab.proxy import Forwarder
+from lab.proxy import GREETING, Forwarder, Relays
 from tests.conftest import nobody_listens
 from tests.lab.conftest import until
 
@@ -252,3 +252,41 @@ def test_its_end_closes_what_is_being_accepted_at_that_moment() -> None:
             for _ in range(5):
                 clients.enter_context(call(opened))
     gc.collect()
+
+
+@pytest.fixture
+def relays() -> Iterator[Relays]:
+    opened = Relays()
+    yield opened
+    opened.close()
+
+
+def test_a_cut_route_carries_nothing_and_delivers_after_healing(relays: Relays) -> None:
+    with worker("b") as b:
+        route = relays.between(1, 2, b)
+        with socket.create_connection(("127.0.0.1", route.port), timeout=0.3) as client:
+            assert client.recv(1) == b"b"
+            relays.cut(2)
+            client.sendall(b"late")
+            with socket.create_connection(("127.0.0.1", route.port), timeout=0.3) as another:
+                for end in (client, another):
+                    with pytest.raises(TimeoutError):
+                        end.recv(1)
+                relays.heal(2)
+                client.settimeout(10)
+                another.settimeout(10)
+                assert client.recv(4) == b"late"
+                assert another.recv(1) == b"", "it never came to be: the caller tries again"
+
+
+def test_a_server_that_is_called_back_is_called_on_the_route_for_the_way_back(relays: Relays) -> None:
+    with worker("") as b:
+        there, back = relays.between(1, 2, b), relays.between(2, 1, b)
+        there.way_back = back
+        with socket.create_connection(("127.0.0.1", there.port), timeout=10) as caller:
+            own = b"127.0.0.1:3888"
+            caller.sendall(GREETING.pack(-65536, 1, len(own)) + own + b"more")
+            caller.shutdown(socket.SHUT_WR)
+            heard = everything(caller)
+    address = f"127.0.0.1:{back.port}".encode()
+    assert heard == GREETING.pack(-65536, 1, len(address)) + address + b"more"
