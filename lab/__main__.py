@@ -130,16 +130,9 @@ def page(arguments: argparse.Namespace, interrupts: Interrupts) -> int:
 
 
 def _as_json(ensemble: Ensemble, control: Path) -> str:
-    rows = [
-        {"index": s.index, "pid": s.pid, "container": s.container, "hosts": s.hosts} for s in ensemble.servers
-    ]
-    whole = {
-        "zk_hosts": ensemble.hosts,
-        "control": str(control),
-        "backend": ensemble.backend,
-        "servers": rows,
-    }
-    return json.dumps(whole)
+    servers = [server.row() for server in ensemble.servers]
+    whole = {"zk_hosts": ensemble.hosts, "control": str(control), "backend": ensemble.backend}
+    return json.dumps({**whole, "servers": servers})
 
 
 def _as_shell(ensemble: Ensemble, control: Path) -> str:

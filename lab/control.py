@@ -63,10 +63,7 @@ class Control:
         return None
 
     def _status(self) -> list[dict[str, Any]]:
-        return [
-            {"index": s.index, "hosts": s.hosts, "mode": s.mode(), "pid": s.pid, "container": s.container}
-            for s in self._ensemble.servers
-        ]
+        return [{**server.row(), "mode": server.mode()} for server in self._ensemble.servers]
 
     def _leader(self) -> int | None:
         leader = self._ensemble.leader()

@@ -87,6 +87,10 @@ class Server(ABC):
         self.container = container
         self.pid: int | None = None  # on the engine's machine, if it is a container; None while it is down
 
+    def row(self) -> dict[str, object]:
+        """As the commands print it, and the control socket."""
+        return {"index": self.index, "pid": self.pid, "container": self.container, "hosts": self.hosts}
+
     def answer(self) -> Answer:
         return ask(self.hosts)
 

@@ -126,10 +126,7 @@ def _wait_for_zookeeper(leadership: Leadership, zk_hosts: str, interrupts: Inter
 
 def _as_json(cluster: Cluster) -> str:
     ensemble = cluster.place.ensemble
-    servers = [
-        {"index": s.index, "pid": s.pid, "container": s.container, "hosts": s.hosts}
-        for s in (ensemble.servers if ensemble else ())
-    ]
+    servers = [server.row() for server in (ensemble.servers if ensemble else ())]
     workers = [
         {"pod": w.pod, "pid": w.pid, "url": w.url, "backup_dir": str(w.backup_dir), "log": str(w.log)}
         for w in cluster.workers.all

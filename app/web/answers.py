@@ -18,15 +18,7 @@ log = logging.getLogger(__name__)
 
 # Once: a folder is listed for it.
 _KINDS = frozenset(jobs.names())
-_POLICY = "; ".join(
-    [
-        "default-src 'self'",
-        "object-src 'none'",
-        "base-uri 'none'",
-        "form-action 'self'",
-        "frame-ancestors 'none'",
-    ]
-)
+_POLICY = "default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 _MOST_BYTES = 4_096
 # What isn't here is a passing trouble of the cluster: 503, try again.
 _STATUS: tuple[tuple[type[LessonError], int], ...] = (

@@ -96,15 +96,11 @@ def _configuration(found: tuple[bytes, Any] | None) -> dict[str, Any] | None:
     if found is None:
         return None
     data, stat = found
+    view = {"version": stat.mzxid, "at": stat.mtime, "chunk_size": None, "error": None}
     try:
-        return {
-            "version": stat.mzxid,
-            "at": stat.mtime,
-            "chunk_size": parse(data)["chunk_size"],
-            "error": None,
-        }
+        return {**view, "chunk_size": parse(data)["chunk_size"]}
     except Malformed as error:
-        return {"version": stat.mzxid, "at": stat.mtime, "chunk_size": None, "error": str(error)}
+        return {**view, "error": str(error)}
 
 
 def _epoch(found: tuple[bytes, Any] | None) -> dict[str, Any]:

@@ -26,8 +26,8 @@ from lab.console import print_to_stderr
 from lab.guard import GuardedDirectory
 from lab.workers import Worker, Workers
 from proof import browser
+from proof.bench.cluster import Cluster, cpu_s, form
 from proof.bench.pictures import picture
-from proof.bench.worker import Cluster, cpu_s, form
 
 PAGES = 10
 CHANGES = 50

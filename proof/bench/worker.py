@@ -4,11 +4,9 @@ import signal
 import time
 
 from lab.ensemble import ask
-from proof.bench.cluster import Cluster, cpu_s, form
+from proof.bench.cluster import Cluster, form
 from proof.bench.measuring import Effort, Figure
 from proof.bench.pictures import picture
-
-__all__ = ["Cluster", "cpu_s", "form", "measure"]
 
 _LONG_DAY = 20
 _IDLE_S = 30.0
