@@ -35,7 +35,7 @@ def test_there_is_something_to_type() -> None:
 def test_an_upload_by_curl_gives_the_picture_that_one_process_makes(cluster: Cluster, tmp_path: Path) -> None:
     picture = noise(700, 900)
     (tmp_path / "picture.png").write_bytes(as_file(picture, "PNG"))
-    (tmp_path / "notes.txt").write_text("to be or not to be\n", encoding="utf-8")
+    (tmp_path / "words.txt").write_text("to be or not to be\n", encoding="utf-8")
     said = {}
 
     for line in CURL_LINES:
