@@ -60,10 +60,10 @@ class RegisterLoad:
     r: int
     operations: int
     clients: int
-    first: int
     seed: int
     session_timeout_s: float
     root: str = ""
+    first: int = 1
     timeout_s: float = 2.0
     think_s: tuple[float, float] = THINK_S
 
@@ -142,9 +142,8 @@ class _Process:
 def _share(load: RegisterLoad, number: int) -> RegisterLoad:
     clients = load.clients // PROCESSES + (number < load.clients % PROCESSES)
     before = sum(load.clients // PROCESSES + (other < load.clients % PROCESSES) for other in range(number))
-    operations = (
-        load.operations * (before + clients) // load.clients - load.operations * before // load.clients
-    )
+    done = load.operations * before // load.clients
+    operations = load.operations * (before + clients) // load.clients - done
     return replace(load, clients=clients, operations=operations, first=before + 1, seed=load.seed + number)
 
 

@@ -108,7 +108,6 @@ class _LiveReplicas:
             r=q.r,
             operations=_OPERATIONS,
             clients=stage.options.clients,
-            first=1,
             seed=stage.options.seed,
             session_timeout_s=stage.options.session_timeout_s,
             think_s=_THINK_S,

@@ -63,11 +63,9 @@ def _torment(
 ) -> None:
     while at_most:
         eventlet.sleep(choose.uniform(*every_s))
-        gone = [participant for participant in participants if participant.state == "gone"]
-        hurt = [
-            participant for participant in participants if participant.state in ("cut", "slow", "crashed")
-        ]
-        whole = [participant for participant in participants if participant.state == "up"]
+        gone = [one for one in participants if one.state == "gone"]
+        hurt = [one for one in participants if one.state in ("cut", "slow", "crashed")]
+        whole = [one for one in participants if one.state == "up"]
         may_harm = len(gone) + len(hurt) < at_most and whole
         try:
             if hurt and (not may_harm or choose.random() < 0.4):

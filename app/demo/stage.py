@@ -176,9 +176,7 @@ class Stage(Waiting, Records):
             with nemesis(self.participants, at_most, every_s, self.servers, self.choose, self.recorder):
                 yield
         done = Counter(fault.op for fault in self.recorder.history().faults if fault.at_ns >= begun_ns)
-        harms = [
-            f"{count} x {op}" for op, count in sorted(done.items()) if not op.startswith(("heal", "mend"))
-        ]
+        harms = [f"{n} x {op}" for op, n in sorted(done.items()) if not op.startswith(("heal", "mend"))]
         self.story.say(f"meanwhile: {', '.join(harms) or 'no fault'}")
 
     def crowd(self, one: Callable[[int], None], think_s: tuple[float, float] = THINK_S) -> None:
