@@ -1,12 +1,13 @@
-"""Easy: eventual consistency. Five pods, each with a copy of one configuration znode.
+"""Easy: eventual consistency. Five replicas, each with a copy of one configuration znode.
 
 The claim: when the writing ends, all copies come to hold the last value; none goes back to an older one; two
-publishers at once lose nothing. Not claimed, and shown: a copy that is cut off answers, and is stale.
+publishers at once lose nothing. Not claimed, and shown: a copy that is cut off answers, and is stale. Each
+operation is recorded, and the checker judges the record at the end of an act and of the run.
 
-What you will see: the notes' publisher, which sets what it last read, loses another's update and reports
-nothing; the same two publishers lose nothing once the set is conditional; an update reaches five copies in
-milliseconds; a copy behind a cut link knows since when it may be stale, and catches up when it is healed;
-code that is written into the znode stays text; and many publish at once, under faults.
+What you will see: the notes' publisher sets the whole value without a version, loses another's update, and
+reports nothing; the same two publishers lose nothing once the set is conditional; an update reaches five
+copies in milliseconds; a copy behind a cut link knows since when it may be stale, and catches up when it is
+healed; code that is written into the znode stays text; and many publish at once, under faults.
 
 Read app/consistency/eventual.py next. How to break it: in ``publish`` leave out ``version=``. (van Steen &
 Tanenbaum, ch. 7.2; Terry et al., PDIS 1994; Shapiro et al., SSS 2011.)
@@ -39,7 +40,7 @@ global_app_config: dict[str, Any] = dict(INITIAL)
 
 
 def watch_global_config(data: bytes | None, stat: Any, event: Any, *, client: ConfigReplica) -> None:
-    """What the ``DataWatch`` calls on every change: keep the value if it is valid and newer."""
+    """What the ``DataWatch`` calls: the replica ``client`` keeps a valid, newer value; we merge it in."""
     client.hear(data, stat, event)
     global_app_config.update(client.copy.value or {})
 
@@ -53,11 +54,11 @@ def master_push_update(*, client: Any) -> Copy:
 
 
 def opening(stage: Stage) -> Copies:
-    stage.story.act("five pods, one configuration")
+    stage.story.act("five replicas, one configuration")
     copies = Copies(stage)
     copies.bring(REPLICAS)
     stage.story.say("each has a session on a link of its own, and its own copy of /config/mapreduce_params:")
-    stage.story.say(f"  {copies.value()}")
+    stage.story.say(f"  {copies.common().value}")
     stage.introduce()
     stage.story.look_with(f"zkCli.sh get {stage.chroot}/config/mapreduce_params")
     return copies
@@ -67,15 +68,15 @@ def play(copies: Copies, protocol: str) -> None:
     acts = [two_blind_publishers]
     if protocol == "full":
         acts = [two_publishers, an_update, a_cut_replica, code_stays_text, under_load]
-    copies.start_again()
     for act in acts:
         copies.stage.perform(act, copies)
-    copies.read()
+    copies.read()  # for the checker
 
 
 def two_blind_publishers(copies: Copies) -> None:
     stage, story = copies.stage, copies.stage.story
-    story.act("the notes: two publishers set what they last read")
+    story.act("the notes: two publishers set the whole value, without a version")
+    copies.start_again()
     ada, bob = BlindPublisher(stage.client), BlindPublisher(stage.session())
     story.say(f"ada reads {ada.read()}; bob reads {bob.read()}")
     size, reducers = stage.fresh(), stage.fresh()
@@ -88,14 +89,15 @@ def two_blind_publishers(copies: Copies) -> None:
 def two_publishers(copies: Copies) -> None:
     stage, story = copies.stage, copies.stage.story
     story.act("the full protocol: the same two, with a conditional set")
+    copies.start_again()
     bob = stage.session()
     size, reducers = stage.fresh(), stage.fresh()
-    stage.run_all(
+    tries = stage.run_all(
         lambda: copies.publish("ada", stage.client, "chunk_size", size),
         lambda: copies.publish("bob", bob, "reducers", reducers),
     )
     story.say(f"ada publishes chunk_size={size} while bob publishes reducers={reducers}")
-    story.say("a set whose version check fails has lost the race: its publisher reads again and merges")
+    story.say("sets sent (ada, bob): {}, {}; who loses the race reads, merges, and sets again".format(*tries))
     how_it_ends(copies)
 
 
@@ -103,8 +105,8 @@ def how_it_ends(copies: Copies) -> None:
     """What every copy holds in the end, and what the checker says of it."""
     stage = copies.stage
     copies.settle()
-    stage.story.say(f"every replica ends with {copies.value()}")
-    copies.read()
+    stage.story.say(f"every replica ends with {copies.common().value}")
+    copies.read()  # for the checker
     stage.story.verdict_of(judge_copies(stage.history(stage.protocol)))
 
 
@@ -117,10 +119,10 @@ def an_update(copies: Copies) -> None:
     zxid = copies.write("master", "chunk_size", 2048, lambda _: master_push_update(client=client).mzxid)
     answered = called.ms()
     copies.settle()
-    story.say(f"chunk_size=2048 is zxid {zxid:#x}; its publisher knows after {answered}")
-    story.table(("replica", "applied zxid", "after the call"), copies.lags(called))
+    story.say(f"chunk_size=2048 has zxid {zxid:#x}; the answer takes {answered}: copies can be earlier")
+    story.table(("replica", "applied zxid", "since the call began"), copies.lags(called))
     stage.require(lambda: mine.copy.mzxid >= zxid, "watch_global_config has the update")
-    story.say(f"the notes' own watch has it, too: global_app_config = {global_app_config}")
+    story.say(f"watch_global_config has it, too: global_app_config = {global_app_config}")
     story.look_with(f"zkCli.sh get {stage.chroot}/nodes/{stage.present[0].name}")
 
 
@@ -137,15 +139,15 @@ def a_cut_replica(copies: Copies) -> None:
     stage.rest(stage.options.session_timeout_s * 1.5)
     copies.read(victim)
     story.say(
-        f"{victim.name} still answers {copies.value(victim)}, and says that this may be stale: "
-        f"it last heard from ZooKeeper {copies.of(victim).silent_s:.1f} s ago"
+        f"{victim.name} still answers {copies.value(victim)}; it last heard from ZooKeeper "
+        f"{copies.of(victim).silent_s:.1f} s ago, so this may be stale"
     )
     healed = stage.timed()
     victim.heal()
     copies.settle()
-    story.say(f"healed, it converges {healed.ms(copies.of(victim).applied_at)} later: {copies.value(victim)}")
     if victim.body.session != session:
-        story.say("its session had expired meanwhile; it has come back with a new one")
+        story.say("its session has expired by now; once healed, it opens a new one")
+    story.say(f"healed, it converges {healed.ms(copies.of(victim).applied_at)} later: {copies.value(victim)}")
 
 
 def code_stays_text(copies: Copies) -> None:
@@ -154,27 +156,28 @@ def code_stays_text(copies: Copies) -> None:
     overwrite(stage.client, SMUGGLED)
     stage.require(lambda: all(copies.of(one).rejected for one in stage.present), "every replica rejects it")
     story.say(f"it now holds {SMUGGLED.decode()}")
-    story.say("the notes would eval that, in every pod. Here every replica reports:")
+    story.say("the notes would eval that, in every pod. Here every replica rejects it:")
     story.say(f"  {copies.of(stage.present[0]).rejected}")
-    story.say(f"and keeps the last good one: {copies.value()}")
+    story.say(f"and keeps the last good one: {copies.common().value}")
     copies.start_again()
     try:
-        publish(stage.client, {"chunk_size": -1})
+        story.say(f"chunk_size=-1 is PUBLISHED: {publish(stage.client, {'chunk_size': -1}).value}")
     except Malformed as error:
-        story.say(f"a publisher of chunk_size=-1 gets this answer: {error}; nothing is written")
+        story.say(f"chunk_size=-1 is refused at its publisher: {error}")
 
 
 def under_load(copies: Copies) -> None:
     stage = copies.stage
     publishers = [stage.session() for _ in range(stage.options.clients)]
 
-    def publish_one(number: int) -> None:
-        copies.publish(f"publisher-{number}", publishers[number - 1], f"key_{number % 3}", stage.fresh())
+    def publish_one(publisher: int) -> None:
+        key = f"key_{publisher % 3}"  # fewer keys than publishers: some collide
+        copies.publish(f"publisher-{publisher}", publishers[publisher - 1], key, stage.fresh())
 
-    with stage.load(f"updates by {len(publishers)} publishers", at_most=REPLICAS - 1):
+    with stage.load(f"updates by {len(publishers)} publishers", at_most=REPLICAS - 1):  # faulty at once
         stage.crowd(publish_one)
     copies.settle()
-    stage.story.say(f"all {len(stage.present)} replicas hold zxid {copies.zxids()}")
+    stage.story.say(f"all {len(stage.present)} replicas hold zxid {copies.common().mzxid:#x}")
 
 
 DEMO = Demo(

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 from kazoo.client import KazooClient
 from pydantic import JsonValue
@@ -55,13 +56,15 @@ class Copies:
         assert isinstance(only, ConfigReplica | RemoteConfig)
         return only
 
-    def value(self, participant: Participant | None = None) -> dict[str, JsonValue]:
-        """What this participant's copy holds; without one, the first copy's: all hold it once settled."""
-        return dict(self.of(participant or self.stage.present[0]).copy.value or {})
+    def value(self, participant: Participant) -> dict[str, JsonValue]:
+        return dict(self.of(participant).copy.value or {})
 
-    def zxids(self) -> str:
-        """The zxids that the copies hold, for a sentence: a single one once settled."""
-        return ", ".join(sorted({f"{self.of(one).copy.mzxid:#x}" for one in self.stage.present}))
+    def common(self) -> Copy:
+        """What all of them hold, once they have settled. Raises InDoubt if they differ."""
+        first, *others = [self.of(one).copy for one in self.stage.present]
+        if any(other != first for other in others):
+            raise InDoubt("the copies hold different values")
+        return first
 
     def lags(self, since: Stopwatch) -> list[tuple[str, str, str]]:
         """For the screen: each copy's zxid, and how long after that moment it was applied."""
@@ -90,11 +93,26 @@ class Copies:
         return written[0]
 
     def publish(self, process: str, client: KazooClient, key: str, value: int) -> int:
-        """By the full protocol."""
-        return self.write(process, key, value, lambda change: publish(client, change).mzxid)
+        """By the full protocol; returns how many sets it took."""
+        counting = _CountsSets(client)
+        self.write(process, key, value, lambda change: publish(counting, change).mzxid)
+        return counting.sets
 
     def start_again(self) -> None:
         """A configuration with one known key, recorded as a write like any other."""
         client = self.stage.client
         self.write("setup", "chunk_size", self.stage.fresh(), lambda value: overwrite(client, encoded(value)))
         self.settle()
+        self.stage.story.say(f"a new start: every copy holds {self.common().value}")
+
+
+class _CountsSets:
+    """A client that counts the sets that it sends."""
+
+    def __init__(self, client: KazooClient) -> None:
+        self._client = client
+        self.sets = 0
+
+    def __getattr__(self, name: str) -> Any:
+        self.sets += name == "set_async"
+        return getattr(self._client, name)

@@ -1,13 +1,14 @@
 """A load: a crowd of clients that pause as people do; and a register's client, recorded for the checker."""
 
 import random
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from itertools import count
 from typing import Any
 
 import eventlet
 
-from app.checker.history import Recorder, Value, Version
+from app.checker.history import Operation, Recorder, Value, Version
 from app.consistency.as_in_the_notes import NotesRegister
 from app.consistency.engine.replicas import Replicas
 from app.consistency.engine.versions import UNWRITTEN
@@ -53,6 +54,12 @@ def crowd(
     finally:
         for thread in threads:
             thread.kill()  # those that are left after an interrupt
+
+
+def endings(operations: Sequence[Operation]) -> str:
+    """How they ended, for the screen."""
+    ended = Counter(operation.outcome for operation in operations)
+    return f"of {len(operations)}: {ended['ok']} ok, {ended['refused']} refused, {ended['unknown']} unknown"
 
 
 class RegisterClient:

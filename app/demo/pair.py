@@ -14,7 +14,7 @@ from app.consistency.as_in_the_notes import NotesBackup, NotesPrimary
 from app.consistency.engine.disk import Disk, sha256
 from app.consistency.primary_backup import Backup, Primary
 from app.demo.participants import Participant, disk_folder
-from app.demo.remote import RemoteBackup, RemoteDisk, RemoteMember, RemotePrimary
+from app.demo.remote import RemoteBackup, RemoteMember, RemotePrimary
 from app.demo.run import remove
 from app.demo.stage import Stage
 from app.demo.waiting import Stopwatch
@@ -42,23 +42,14 @@ class Pair:
         """Both on stage; the first one to stand for election leads."""
         part = Part(kind="member")
         for name in self.stage.names("node", 2):
-            heard = partial(self._heard, name)
-            self.participants.append(
-                self.stage.bring(name, partial(self._roles, name), part=part, heard=heard)
-            )
+            roles, heard = partial(self._roles, name), partial(self._heard, name)
+            self.participants.append(self.stage.bring(name, roles, part=part, heard=heard))
             self.stage.require(lambda: self.primary() is not None, "a primary leads")
         self.ready()
 
     def _roles(self, name: str, client: KazooClient) -> list[Member]:
-        return [
-            Member(
-                client,
-                name,
-                self._folder(name),
-                ack_timeout_s=self.stage.options.ack_timeout_s,
-                on_step=partial(self._note, name),
-            )
-        ]
+        ack_timeout_s, note = self.stage.options.ack_timeout_s, partial(self._note, name)
+        return [Member(client, name, self._folder(name), ack_timeout_s=ack_timeout_s, on_step=note)]
 
     def _note(self, name: str, step: str, job_id: str) -> None:
         self.steps.append((time.monotonic(), name, step, job_id))
@@ -70,10 +61,6 @@ class Pair:
 
     def _folder(self, name: str) -> Disk:
         return Disk(disk_folder(self.stage.folder, name))
-
-    def disk(self, participant: Participant) -> Disk | RemoteDisk:
-        member = self.member(participant)
-        return member.disk if isinstance(member, RemoteMember) else self._folder(participant.name)
 
     def member(self, participant: Participant) -> Member | RemoteMember:
         only = participant.role
@@ -156,10 +143,12 @@ class Pair:
         """Empty the payload's znode, so that what is read afterwards comes from a disk."""
         zk.wait(self.stage.client.set_async(paths.job(job_id), b""), zk.Deadline(zk.STEP_S))
 
-    def children(self) -> list[str]:
-        """The children of ``/jobs``: what its watch brings to the backup."""
+    def listen(self, participant: Participant, listener: Callable[..., None]) -> None:
+        """Call the backup's listener as the watch on ``/jobs`` does; in a pod, it calls its own."""
+        backup = self.backup_of(participant)
         asked = self.stage.client.get_children_async(paths.JOBS)
-        return list(zk.wait(asked, zk.Deadline(zk.STEP_S)))
+        if isinstance(backup, Backup):
+            listener(zk.wait(asked, zk.Deadline(zk.STEP_S)), client=backup)
 
     def decision(self, job_id: str) -> str:
         """The outcome's znode as it is now."""
@@ -172,7 +161,8 @@ class Pair:
         """Ask the primary for every payload, and look on both disks: for the checker."""
         self.ready()
         stage = self.stage
-        mine = [job_id for job_id in self.submitted if self._is_of_this_protocol(job_id)]
+        recorded = stage.history().by_key()
+        mine = [job_id for job_id in self.submitted if stage.key(job_id) in recorded]  # of this protocol
         stage.until(lambda: not any(self._is_left_over(job_id) for job_id in mine), 5)
         primary = self.leading()
         for job_id in mine:
@@ -180,9 +170,6 @@ class Pair:
             for participant in self.participants:
                 found = self._on_disk(participant, job_id)
                 stage.recorder.observe(f"disk of {participant.name}", stage.key(job_id), found)
-
-    def _is_of_this_protocol(self, job_id: str) -> bool:
-        return self.stage.key(job_id) in self.stage.history().by_key()
 
     def _is_left_over(self, job_id: str) -> bool:
         """Whether a refused payload is still on a disk: the backup drops its copy on seeing the outcome."""
@@ -195,7 +182,9 @@ class Pair:
         return sum(self._on_disk(one, job_id) is not None for one in self.participants)
 
     def _on_disk(self, participant: Participant, job_id: str) -> str | None:
-        payload = self.disk(participant).load(job_id, sha256(self.submitted[job_id].encode()))
+        member = self.member(participant)
+        disk = member.disk if isinstance(member, RemoteMember) else self._folder(participant.name)
+        payload = disk.load(job_id, sha256(self.submitted[job_id].encode()))
         return payload.decode() if payload is not None else None
 
 
@@ -214,14 +203,11 @@ class NotesPair:
         deadline = zk.Deadline(10)
         remove(stage.client, self.ROOT, deadline)  # of an act that was spoilt
         zk.ensure(stage.client, tuple(self.ROOT + path for path in paths.ROOTS), deadline)
-        self.backup = stage.bring("notes-backup", self._roles, root=self.ROOT)
+        name = "notes-backup"
+        self.backup = stage.bring(name, lambda client: [NotesBackup(client, name)], root=self.ROOT)
         self._primary = NotesPrimary(
             stage.session(chroot=stage.chroot + self.ROOT), ack_timeout_s=stage.options.ack_timeout_s
         )
-
-    @staticmethod
-    def _roles(client: KazooClient) -> list[NotesBackup]:
-        return [NotesBackup(client, "notes-backup")]
 
     def submit(self, job_id: str) -> None:
         """One request to the primary, recorded. Raises Refused when no ACK has come in time."""

@@ -12,8 +12,7 @@ DEATH_IS_NOTICED_S = 20.0
 def hosts_die_while_a_client_writes(replicas: ReplicaSet) -> None:
     """With pods no death can be timed between two acknowledgements: a client writes until it is noticed."""
     stage, story = replicas.stage, replicas.stage.story
-    story.act("two hosts die while a client writes")
-    replicas.up()
+    replicas.act("two hosts die while a client writes")
     client, writes = replicas.client("client-1"), 0
     for number in (2, 3):
         replicas.hosts[number - 1].crash()
@@ -24,18 +23,16 @@ def hosts_die_while_a_client_writes(replicas: ReplicaSet) -> None:
         stage.rest(_BREATH_S)
     newest = client.write()
     client.close()
-    both = f"{replicas.name(2)} and {replicas.name(3)}"
-    if noticed:
-        story.say(f"{both} crash; {writes} writes succeed until their sessions have expired; then {newest}")
-    else:
-        story.say(f"{both} crash, but not both sessions have expired; {writes} writes succeed, then {newest}")
+    both = " and ".join(host.name for host in replicas.hosts[1:3])
+    until = "until their sessions have expired" if noticed else "but not both sessions have expired"
+    story.say(f"{both} crash; {writes} writes succeed, {until}; then {newest}")
     replicas.show_and_read(newest)
 
 
 def what_weak_costs(replicas: ReplicaSet) -> None:
     """``--weak``: a read quorum that doesn't meet the write's returns what was overwritten."""
     stage, story, q = replicas.stage, replicas.stage.story, replicas.quorum
-    story.act(f"--weak: R+W = {q.r + q.w} <= N = {q.n}")
+    replicas.act(f"--weak: R+W = {q.r + q.w} <= N = {q.n}")
     client = replicas.client("client-1")
     client.write()
     replicas.only(*range(1, q.w + 1))
@@ -43,6 +40,5 @@ def what_weak_costs(replicas: ReplicaSet) -> None:
     client.close()
     replicas.only(*range(q.w + 1, q.n + 1))
     found = client.read()
-    replicas.up()
     story.say(f"{newest} is written to {q.w} replicas, and acknowledged; a read of the others: {found}")
     story.verdict_of(judge_registers(stage.history(stage.protocol)))

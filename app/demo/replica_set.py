@@ -4,7 +4,6 @@ With pods the way is direct: then cutting or slowing a host's link harms its ses
 that a client can feel is a host's death, which the servers notice when its session has expired.
 """
 
-from collections import Counter
 from contextlib import closing
 from functools import partial
 from typing import Any
@@ -17,7 +16,7 @@ from app.consistency.engine.replicas import ReplicaHost, Replicas
 from app.consistency.engine.versions import Version, decode
 from app.consistency.quorum import Quorum
 from app.demo.clients import Clients, RegisterLoad
-from app.demo.load import THINK_S, RegisterClient, register_for
+from app.demo.load import THINK_S, RegisterClient, endings, register_for
 from app.demo.participants import Participant
 from app.demo.stage import Stage
 from app.errors import Malformed
@@ -40,7 +39,7 @@ class ReplicaSet:
     """Hosts, links and sessions.
 
     Attributes:
-        meets: whether every read quorum meets every write quorum.
+        overlaps: whether every read quorum meets every write quorum.
         hosts: participant i hosts replica i (from 1), at place i - 1.
         clients: a session to reach each replica, through its host's link; what the functions of the notes
             take as ``client``.
@@ -49,7 +48,7 @@ class ReplicaSet:
     def __init__(self, stage: Stage) -> None:
         self.stage = stage
         self.quorum: Quorum = stage.options.quorum
-        self.meets = self.quorum.r + self.quorum.w > self.quorum.n
+        self.overlaps = self.quorum.r + self.quorum.w > self.quorum.n
         self.hosts: list[Participant] = []
         self.clients: list[Any] = []
 
@@ -68,7 +67,7 @@ class ReplicaSet:
         """For the screen: what is real here, and the rule; and where the hosts' znodes are."""
         q, say = self.quorum, self.stage.story.say
         say(_AFAR if self.remote else _AT_HOME)
-        say(f"R+W = {q.r + q.w} {'>' if self.meets else '<='} {q.n}")
+        say(f"R+W = {q.r + q.w} {'>' if self.overlaps else '<='} {q.n}")
         self.stage.introduce()
         self.stage.story.look_with(f"zkCli.sh ls {self.stage.chroot}{paths.HOSTS}")
 
@@ -77,19 +76,21 @@ class ReplicaSet:
         """Whether pods host the replicas, so that only a host's death is a fault."""
         return bool(self.stage.pods)
 
-    def name(self, number: int) -> str:
-        return self.hosts[number - 1].name
-
     def client(self, name: str, object_id: str = OBJECT, **options: Any) -> RegisterClient:
         """A recorded client of the object, which is created if need be, by the protocol that is shown."""
         replicas = Replicas(object_id, self.clients)
-        choose = self.stage.choose
-        register = register_for(self.stage.protocol, replicas, self.quorum, _TIMEOUT_S, choose, **options)
+        stage = self.stage
+        register = register_for(stage.protocol, replicas, self.quorum, _TIMEOUT_S, stage.choose, **options)
         register.create()
         key, new_value = self.stage.key(object_id), partial(self.stage.unique, "v")
         client = RegisterClient(name, key, register, self.stage.recorder, new_value)
         self.stage.at_the_end(client.close)
         return client
+
+    def act(self, title: str) -> None:
+        """Begin an act, with every host whole."""
+        self.stage.story.act(title)
+        self.up()
 
     # -- faults, to single hosts --
 
@@ -110,9 +111,7 @@ class ReplicaSet:
     def up(self) -> None:
         """Every host is whole again; returns when every replica is served and can be reached."""
         self.stage.heal()
-        self.stage.require(
-            lambda: all(client.connected for client in self.clients), "every replica is reachable"
-        )
+        self.stage.require(lambda: all(one.connected for one in self.clients), "every replica is reachable")
         self.stage.require(lambda: self._served() == len(self.stage.present), "every replica is served")
 
     def only(self, *numbers: int) -> None:
@@ -174,6 +173,7 @@ class ReplicaSet:
         """The load of the protocol that is shown, in processes of its own, under faults; and its verdict."""
         stage, options, q = self.stage, self.stage.options, self.quorum
         object_id = stage.unique("under_load")
+        self.up()
         self.client("setup", object_id)
         what = f"operations by {options.clients} clients in two processes"
         every_s = _SLOW_FAULTS_S if self.remote else _FAULTS_S
@@ -183,10 +183,7 @@ class ReplicaSet:
         ):
             stage.include(clients.history())
         done = stage.history(stage.protocol).by_key()[stage.key(object_id)]
-        ended = Counter(operation.outcome for operation in done)
-        stage.story.say(
-            f"of {len(done)}: {ended['ok']} ok, {ended['refused']} refused, {ended['unknown']} unknown"
-        )
+        stage.story.say(endings(done))
         stage.story.verdict_of(check_register(done))
 
     def _orders(self, object_id: str) -> RegisterLoad:
@@ -202,7 +199,6 @@ class ReplicaSet:
             r=q.r,
             operations=options.operations,
             clients=options.clients,
-            first=1,
             seed=options.seed,
             session_timeout_s=options.session_timeout_s,
             timeout_s=_TIMEOUT_S,

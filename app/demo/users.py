@@ -1,5 +1,6 @@
 """The medium demo's load: stubborn users, each with one request after another, while the pair loses pods."""
 
+from app.demo.load import endings
 from app.demo.pair import Pair
 from app.errors import Aborted, Fenced, InDoubt, LessonError, NoBackup
 from app.zookeeper import client as zk
@@ -26,6 +27,8 @@ def under_load(pair: Pair) -> None:
         stage.crowd(request, _THINK_S)
     pair.ready()
     epoch = pair.leading().epoch.number
+    done = [op for op in stage.history("full").operations if op.process.startswith("user-")]
+    stage.story.say(endings(done))
     stage.story.say(f"epoch {epoch} now; at the end, every answer is checked against both disks")
 
 

@@ -66,7 +66,7 @@ def test_no_process_and_no_temporary_file_is_left(demo: str, default_run: Run) -
 def test_the_acts_come_in_the_order_of_the_lesson(demo: str, default_run: Run) -> None:
     played = default_run(demo).played
     opening, notes, full, *further = played.acts
-    cast = {"easy": "five pods", "medium": "who takes part", "hard": "5 hosts"}[demo]
+    cast = {"easy": "five replicas", "medium": "who takes part", "hard": "5 hosts"}[demo]
     assert opening[0].startswith(f"Act 1: {cast}"), opening
     assert notes[0].startswith("Act 2: the notes: "), notes
     assert full[0].startswith("Act 3: the full protocol: "), full
@@ -92,7 +92,7 @@ def test_the_full_protocol_meets_the_same_fault_as_the_notes(demo: str, default_
         assert notes[0].removeprefix("Act 2: the notes: ") == full[0].removeprefix(
             "Act 3: the full protocol: "
         )
-        assert "stays true" in " ".join(full)
+        assert "still true" in " ".join(full)
     else:
         same = {"easy": "the same two", "hard": "the same faults"}[demo]
         assert same in full[0]
