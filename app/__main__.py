@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 USAGE = 2
 # How long the last answers may take to leave, and the label to come off.
 _FAREWELL_S = 2.0
-# An orderly end takes a second or two. Whoever asks for one is rarely more patient than ten.
+# An orderly end takes a second or two. Who asks for one is rarely more patient than ten.
 _ENDING_S = 6.0
 
 
@@ -58,7 +58,7 @@ def main() -> int:
         return USAGE
 
     eventlet.spawn(_stop_on_signal, worker)
-    # Without its HTTP a worker is no use to anybody: it ends, and whoever runs it starts another.
+    # Without its HTTP a worker is of no use: it ends, and its supervisor starts another.
     eventlet.spawn(serve, listener, site(worker, events)).link(lambda thread: worker.stop())
     worker.run()
     worker.label.settle(_FAREWELL_S)

@@ -28,7 +28,7 @@ def _ending(action: Callable[[], Any]) -> tuple[Any, Exception | None]:
 def in_thread(work: Callable[..., Any], *arguments: Any) -> Any:
     """The result of ``work``, computed in a thread; raises what it raises.
 
-    But for SystemExit: eventlet would lose the thread, and whoever waits for it would wait for ever.
+    But for SystemExit: eventlet would lose the thread, and the caller would wait permanently.
     """
     return tpool.execute(_guarded, work, *arguments)
 

@@ -35,11 +35,11 @@ from app.zookeeper import client as zk, paths
 
 log = logging.getLogger(__name__)
 
-# A server that lost its data leaves an old client in SUSPENDED for ever: after so long a new one is made.
+# A server that lost its data leaves an old client in SUSPENDED permanently: after this a new one is made.
 GIVE_UP_S = 30.0
 # How often it is looked at whether the connection has been away for too long.
 _TICK_S = 1.0
-# An orderly end waits so long for uploads that are being received.
+# An orderly end waits this long for uploads that are being received.
 _LAST_ORDERS_S = 1.0
 # What a job does is told to the others only if it lasts: most are over before anybody could look.
 _DOING_AFTER_S = 0.5
@@ -129,7 +129,7 @@ class Worker:
         return life.master if life and life.member.primary and not self.stopping else None
 
     def keeps(self, master: Master) -> bool:
-        """Whether this master goes on, now or when its connection is back: nobody has taken over from it."""
+        """Whether this master goes on, now or when its connection is back: no other has taken over."""
         return self.life is not None and self.life.master is master and not self.stopping
 
     @property
@@ -236,7 +236,7 @@ class WorkerSession:
     def _changed(self) -> None:
         """A role has been taken or lost, perhaps.
 
-        While the connection is away the master is kept and not asked: if nobody takes over meanwhile, it goes
+        While the connection is away the master is kept and not asked: if no other takes over, it goes
         on with the uploads and jobs that it has in hand.
         """
         primary = self.member.leadership

@@ -1,11 +1,11 @@
 """What was asked of a system and what it answered: the only thing that a checker ever sees.
 
 An operation is an interval, from its invocation to its answer (Herlihy & Wing, TOPLAS 1990, section 2):
-somewhere between the two it took effect, and nobody outside can say where. It ends in one of three ways.
+somewhere between the two it took effect, and no one outside can say where. It ends in one of three ways.
 
 ok        it took effect
 refused   it provably did not
-unknown   nobody can say, and it may still take effect, at any time from now on
+unknown   no one can say, and it may still take effect, at any time from now on
 
 Written down, a history is one JSON object a line; what the nemesis did stands between the operations.
 """
@@ -165,7 +165,7 @@ class Pending:
 class Recorder:
     """Writes down what the clients of one process do, each line as soon as it is known.
 
-    The sink stays open when the recorder is closed: it belongs to whoever opened it.
+    The sink stays open when the recorder is closed: it belongs to its opener.
     """
 
     def __init__(self, sink: TextIO | None = None, clock: Callable[[], int] = time.monotonic_ns) -> None:

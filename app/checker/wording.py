@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from app.checker.history import Operation, Value
 
 _LONGEST = 40
-_TELLABLE = 12  # operations: a longer story nobody follows
+_TELLABLE = 12  # operations: no one follows a longer story
 
 
 def quoted(value: Value) -> str:

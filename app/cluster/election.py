@@ -9,7 +9,7 @@ own seat, because kazoo silently opens a new session after an expiry, and a depo
     next in line, there is no backup     copy everything, then say so on my seat
     I lead, the next in line is ready    raise the epoch: it backs up
 
-So whoever takes over is the recorded backup, and a backup is recorded only when it has all the copies.
+So the one that takes over is the recorded backup, and a backup is recorded only when it has all the copies.
 (Hunt et al., USENIX ATC 2010, section 2.4: leader election with ephemeral sequential znodes.)
 """
 
@@ -169,7 +169,7 @@ class Candidate:
             self._roles.stand_by()
             self._sit_down(deadline)
         elif step is Step.RAISE:
-            self._before = line.epoch  # set first: a change that nobody answers may be carried out
+            self._before = line.epoch  # set first: a change without a reply may be carried out
             self._change(line.epoch, line.epoch.led_by(self._name, self._mine or ""), deadline)
         elif step is Step.DROP_BACKUP:
             self._change(line.epoch, line.epoch.backed_up_by(None, None), deadline)
@@ -205,7 +205,7 @@ class Candidate:
         return Line(seats, epoch, ready)
 
     def _sit_down(self, deadline: zk.Deadline) -> None:
-        """Take a seat. An earlier create that nobody answered may have made one: then that is ours."""
+        """Take a seat. An earlier create without a reply may have made one: then that is ours."""
         session = zk.session_id(self._client)
         zk.wait(self._client.sync_async(paths.ELECTION), deadline)  # a server that lags may not show it yet
         for seat in in_line(zk.wait(self._client.get_children_async(paths.ELECTION), deadline)):
@@ -221,7 +221,7 @@ class Candidate:
     def _leave_spare_seats(self, line: Line, deadline: zk.Deadline) -> None:
         """Delete what an unanswered create of ours has made after we took another seat.
 
-        Nobody acts for a spare seat: once it is first or next in line, it would block all others.
+        No candidate acts for a spare seat: once it is first or next in line, it would block all others.
         """
         spare = [seat for seat in line.seats if holder(seat) == self._name and seat != self._mine]
         for seat in spare if self._mine in line.seats else ():

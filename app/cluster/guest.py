@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 # A demo that has lost its session owns its run again with the next heartbeat, ten seconds or so later.
 OWNERLESS_S = 20.0
-# An answer that can't be delivered for so long is not waited for any more.
+# Seconds for which a reply is delivered; after that the demo no longer waits for it.
 _REPLY_S = 10.0
 # More than the clients that a demo can have (64): an order never waits behind their requests.
 _HANDS = 100
@@ -80,7 +80,7 @@ class Guest:
         for thread in list(self._hands.coroutines_running):
             eventlet.kill(thread)
         self._part.close()
-        self._client.delete_async(self._here)  # whoever still looks sees that we have left
+        self._client.delete_async(self._here)  # a demo that still looks sees that we have left
 
     # -- reporting --
 
@@ -142,7 +142,7 @@ class Guest:
             self._taken.discard(ask_id)
             self._serving.wake()
             return
-        if found is not None and found[1].version == 0:  # else nobody waits any more, or it is answered
+        if found is not None and found[1].version == 0:  # else no one waits any more, or it is answered
             self._reply(path, self._answer(found[0]))
 
     def _answer(self, data: bytes) -> Reply:
@@ -170,7 +170,7 @@ class Guest:
                 zk.wait(self._client.set_async(path, words, version=0), deadline)
                 break
             except (BadVersionError, NoNodeError):
-                break  # our own try, answered too late; or nobody waits any more
+                break  # our own try, answered too late; or no one waits any more
             except Refused as error:
                 words = Reply.of_error(error).to_bytes()
             except zk.NO_REPLY as error:

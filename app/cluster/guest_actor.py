@@ -48,7 +48,7 @@ class Actor:
 
     @property
     def hosts(self) -> str:
-        """The servers as this actor, and whoever wants to reach *it*, must use them."""
+        """The servers as this actor, and those that want to reach *it*, must use them."""
         return self._link.hosts
 
     @property
@@ -84,7 +84,7 @@ class Actor:
         self._link.slow(delay_s)
 
     def heal(self) -> None:
-        """Undo a cut or a slow; who has crashed is restarted."""
+        """Undo a cut or a slow; a crashed actor is restarted."""
         if self._alive:
             self._link.heal()
         else:
@@ -98,7 +98,7 @@ class Actor:
         self._link.down()
         for role in self.roles:
             role.stop()
-        # The old client is told nothing and reaches nobody; it only has to come to an end.
+        # The old client hears and reaches nothing; it only has to come to an end.
         self._burial = eventlet.spawn(zk.disconnect, self._client)
 
     def restart(self) -> None:

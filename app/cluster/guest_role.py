@@ -21,9 +21,9 @@ from app.consistency.eventual import ConfigReplica, Copy
 from app.consistency.primary_backup import Primary
 from app.errors import InDoubt, Refused
 
-# A member that leads again and again in a long run: older primaries than these nobody asks any more.
+# A member may lead many times in a long run: requests reach only its last primaries.
 _PRIMARIES = 8
-# What one answer brings of a log; whoever lags further behind asks again.
+# What one answer brings of a log; a demo that lags further behind asks again.
 LOG_AT_ONCE = 500
 
 
@@ -70,7 +70,7 @@ class Performance:
         self.log: list[Entry] = []
 
     def close(self) -> None:
-        """End in an orderly way. The folder is left to whoever owns it."""
+        """End in an orderly way. The folder is left to its owner."""
         with self._turn:
             actor, self._actor = self._actor, None
             if actor is not None:
@@ -151,7 +151,7 @@ class Performance:
         try:
             actor.start()
         except BaseException:
-            actor.close()  # also when whoever starts it is killed: its link has ports open
+            actor.close()  # also when the starting thread is killed: its link has ports open
             raise
         self._actor = actor
 

@@ -44,7 +44,7 @@ class RoleLabel:
             self._thread = eventlet.spawn(self._make_it_so)
 
     def settle(self, deadline_s: float) -> None:
-        """Wait until it is as wanted, at most so long: at an orderly end."""
+        """Wait until it is as wanted, at most this long: at an orderly end."""
         with eventlet.Timeout(deadline_s, False):
             if self._thread is not None:
                 self._thread.wait()

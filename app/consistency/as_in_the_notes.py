@@ -4,7 +4,7 @@ They are shortened for the page, and each leaves out the one thing that its prot
 here reaches ZooKeeper through the same clients and links as the full protocol, so what breaks is the
 decision rule and nothing else. Don't build on any of this.
 
-What is only described and never done here: the notes ``eval`` the configuration, so whoever can write the
+What is only described and never done here: the notes ``eval`` the configuration, so anyone who can write the
 znode runs code in every pod.
 """
 

@@ -6,13 +6,13 @@ a value (``mzxid``): one order for all writes of the store. (The notes' ``global
 ``watch_global_config`` our ``hear``, ``master_push_update`` our ``publish``.)
 
 Promised:
-    * a copy never goes back while the store keeps its history: whoever stays with one pod has monotonic reads
+    * a copy never goes back while the store keeps its history: a client of one pod has monotonic reads
       (Terry et al., PDIS 1994, section 4);
     * if writes stop and sessions return, every copy comes to hold the last valid value (eventual convergence;
       Shapiro et al., SSS 2011; the store orders the writes, so copies have nothing to merge);
     * no update is lost: a publisher merges its change into the latest value, and writes the result only if
       that is still the latest.
-Not promised: monotonic reads, or read-your-writes, for whoever publishes here and reads there.
+Not promised: monotonic reads, or read-your-writes, for a client that publishes here and reads there.
 
 Watches are one-shot and a session may miss some (Hunt et al., USENIX ATC 2010, section 2.1): that never
 matters here, because a copy is read again on every event, every reconnect, and a slow jittered timer.
@@ -63,7 +63,7 @@ def merged(current: Mapping[str, JsonValue], change: Mapping[str, JsonValue]) ->
 
 
 def has_happened(expected: int, sent: bytes, found_version: int, found: bytes) -> bool | None:
-    """Whether a conditional set that nobody answered was carried out, judged by what is there now.
+    """Whether a conditional set without a reply was carried out, judged by what is there now.
 
     It was to replace znode version ``expected``, which only one write ever does. True: it was. False: it was
     not; while ``found_version`` is still ``expected`` it may be yet, and the same may be sent again, since

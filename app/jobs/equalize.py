@@ -31,7 +31,7 @@ from pydantic import BaseModel, ConfigDict, JsonValue, PositiveInt
 
 from app.jobs.job import MOST_PIECES, Buffer, Job, Piece, Split, Unusable
 
-# Pillow's own limit is a warning that nobody would see. Ours are below, and are checked before any decoding.
+# Pillow's own limit is a warning, which no user would see. Ours are below, and checked before any decoding.
 Image.MAX_IMAGE_PIXELS = None
 # While it is decoded, a grey picture takes up to 4 bytes a pixel (16 bits, or a progressive JPEG's
 # coefficients beside it): 400 MB.

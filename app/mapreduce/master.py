@@ -2,7 +2,7 @@
 
 An upload is answered after the primary-backup transaction that stands for it has been committed: then its
 bytes are on the primary's disk, on the backup's, and on the shared volume. From there its job runs to its
-end, whoever leads. A new master reads what there is and goes on.
+end under any master. A new one reads what there is and goes on.
 """
 
 import logging
@@ -89,7 +89,7 @@ class Master:
         self._thread = eventlet.spawn(self._take_up)
 
     def stop(self) -> None:
-        """Act no more. What is under way is in the store, for whoever comes next."""
+        """Act no more. What is under way is in the store, for the next master."""
         self._stopped = True
         for thread in [self._thread, *(thread for _, thread in self._runners.values())]:
             eventlet.kill(thread)
@@ -160,7 +160,7 @@ class Master:
 
     def _begin(self, job_id: str, manifest: Manifest, prepared: Prepared | None) -> Progress:
         if self._stopped:
-            return Progress(job_id, manifest)  # stored; whoever leads now finds it
+            return Progress(job_id, manifest)  # stored; the present master finds it
         progress = self._book.get(job_id)
         if progress is None:
             try:
@@ -235,10 +235,10 @@ class Master:
                 self._remove([self._shared.result(result.file)])
 
     def _remove(self, files: list[Path]) -> None:
-        """Remove what nobody needs: decided before, by name, and done only while we lead.
+        """Remove what is no longer needed: decided before, by name, and done only while we lead.
 
         ZooKeeper can't fence a volume. A thread that is paused here removes late, but only what a master that
-        led has found to be nobody's; no name is used twice.
+        led has found to belong to no job; no name is used twice.
         """
         try:
             self.primary.commit(lambda nothing_more: None, zk.Deadline(zk.STEP_S))
@@ -249,7 +249,7 @@ class Master:
     # -- taking over --
 
     def _take_up(self) -> None:
-        """Go on with what is unfinished, list what has ended, remove what belongs to nobody."""
+        """Go on with what is unfinished, list what has ended, remove what belongs to no job."""
         while True:
             try:
                 self._survey()
@@ -277,7 +277,7 @@ class Master:
         self._remove([path for job_id, paths_ in files.items() if job_id not in needed for path in paths_])
 
     def _take(self, job_id: str, unfinished: bool) -> bool:
-        """List a job, and go on with it; False if its files are nobody's."""
+        """List a job, and go on with it; False if its files belong to no job."""
         try:
             progress = self.find(job_id)
         except Malformed as error:

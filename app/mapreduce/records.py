@@ -4,7 +4,7 @@
 /jobs/<id>/plan                   Plan        how it is cut into tasks; created once
 /board/<id>                       Offer       what is to be done now; workers watch it
 /jobs/<id>/<phase>/task_<i>       Attempt     its znode version is the fencing token
-/jobs/<id>/<phase>/task_<i>/done  Done        what came of it, whoever did it
+/jobs/<id>/<phase>/task_<i>/done  Done        what came of it
 /jobs/<id>/result                 Result      what came of the job
 """
 

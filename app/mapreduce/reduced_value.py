@@ -1,6 +1,6 @@
 """A job's reduced value, as a quorum object: ``/objects/<job>_matrix/replica_1..5``, hosted by the workers.
 
-Written once by whoever leads, read by every worker that maps with it; it can be read with two hosts gone.
+Written once by the master, read by every worker that maps with it; it can be read with two hosts gone.
 A value too large for a znode is a file on the shared volume, and the object holds its name and checksum.
 """
 

@@ -38,9 +38,9 @@ log = logging.getLogger(__name__)
 
 # Requests under way at once: enough to hide their round trips, few enough for a server's queue.
 _WINDOW = 200
-# Without progress for so long, the open tasks are offered again: the safety net under the watches.
+# Without progress for this long, the open tasks are offered again: the safety net under the watches.
 _STALLED_S = 10.0
-# Trouble that may pass is waited for so often, and so long each time: too few hosts for a quorum until a
+# How often trouble that may pass is waited for, and how long each time: too few hosts for a quorum until a
 # class has restarted them, a full disk only for a moment.
 _MOST_TROUBLE = 240
 _MOST_DISK_TROUBLE = 2
@@ -117,7 +117,7 @@ class Runner:
         self._on_progress = on_progress
         self._prepared = prepared
         self._failure: str | None = None
-        self._fresh = prepared is not None  # nobody has worked on it before: there is nothing to read
+        self._fresh = prepared is not None  # new: there is nothing to read
         self._repairs = 0
         self._complaints: list[tuple[int, str]] = []  # (task, the input that it could not read)
         self._input = ""
@@ -240,7 +240,7 @@ class Runner:
         except zk.TransactionFailed as rejected:
             if not isinstance(rejected.cause, NodeExistsError):
                 raise
-            return self._planned()  # an attempt of ours that nobody had answered
+            return self._planned()  # an attempt of ours that got no reply
         return plan
 
     def _split(self) -> Prepared:
@@ -332,7 +332,7 @@ class Runner:
             self._collect(phase, there, done)
 
     def _collect(self, phase: str, indices: list[int], done: dict[int, Done]) -> None:
-        """Take in results that are there. What was in vain (a task was opened again) leaves no watch."""
+        """Take in results that are there. A task that was opened again leaves no watch."""
         deadline = zk.Deadline(zk.STEP_S)
         wanted = [index for index in indices if index not in done]
         got = [(index, self._client.get_async(paths.done(self._id, phase, index))) for index in wanted]
@@ -376,7 +376,7 @@ class Runner:
             else:
                 transaction.set_data(paths.board(self._id), offer.to_bytes())
 
-        self._offered = None  # until this is answered nobody knows what the board says
+        self._offered = None  # until the reply, what the board says is unknown
         self._primary.commit(build, zk.Deadline(zk.STEP_S))
         self._offered = offer
         return len(left)
@@ -397,7 +397,7 @@ class Runner:
     # -- a damaged input --
 
     def _repaired(self, plan: Plan, phase: str) -> bool:
-        """Put right what tasks could not read, and open those tasks again. False if nobody has complained."""
+        """Put right what tasks could not read, and open those tasks again. False without a complaint."""
         complaints, self._complaints = self._complaints, []
         if any(damaged == self._input for _, damaged in complaints):
             self._repairs += 1
@@ -424,7 +424,7 @@ class Runner:
     # -- results --
 
     def _reduced(self, plan: Plan, phase: str, done: list[Done]) -> Buffer:
-        """The quorum object's value: read, or made and stored. Whoever makes it makes the same."""
+        """The quorum object's value: read, or made and stored. Every master makes the same."""
         value = None if self._matrix.create() else self._matrix.read()
         if value is None:
             made = [self._load(phase, index, task) for index, task in enumerate(done)]

@@ -65,7 +65,7 @@ class Sweeper:
             log.warning("the disk is not swept: %s", error)
 
     def _drop(self, job_ids: list[str]) -> None:
-        """Drop these copies if nobody needs them; those of which ZooKeeper doesn't reply wait for it."""
+        """Drop the copies that are no longer needed; without a reply, ask again later."""
         unanswered = []
         for job_id in job_ids:
             try:

@@ -2,7 +2,7 @@
 
 A claim is one transaction: the attempt's record, set conditionally, and the ephemeral ``lock``. A result is
 one transaction with a check of the task's version, and that version is the fencing token: it grows with every
-claim, while each new lock has the same version 0 and fences nobody. So a task counts once, however often it
+claim, while each new lock has the same version 0 and fences nothing. So a task counts once, however often it
 ran. A worker that dies leaves its locks to the end of its session; then the master offers its tasks again.
 
 (Burrows, OSDI 2006, section 2.4: sequencers; Dean & Ghemawat, OSDI 2004, section 3.3: re-execution.)
@@ -39,7 +39,7 @@ log = logging.getLogger(__name__)
 _HANDS = 2
 # A result up to this size stands in its znode, which saves a file: an 8-bit histogram does.
 _MOST_INLINE_BYTES = 4096
-# After trouble that nobody tells the end of: too few hosts for a quorum read, a volume that is away.
+# Seconds after trouble whose end no watch tells: too few hosts for a quorum read, a volume that is away.
 _BREATH_S = 0.3
 # Before helping with the others' tasks: usually they are quick themselves, and two that want one only cost.
 _HELP_AFTER_S = 0.05
@@ -258,7 +258,7 @@ class TaskWorker:
         return Done(**described, crc32=crc32, file=name)
 
     def _store(self, phase: str, claim: Claim, done: Done) -> None:
-        """The result, if the task is still ours: then it counts, and else it is nobody's."""
+        """The result, if the task is still ours: then it counts, and else it is dropped."""
         storing = self._client.transaction()
         storing.check(paths.task(self._job_id, phase, claim.index), claim.version)
         storing.create(paths.done(self._job_id, phase, claim.index), done.to_bytes())

@@ -42,7 +42,7 @@ def raised(attempt: Attempt, error: str) -> Attempt:
 
 
 def given_up(attempt: Attempt) -> str | None:
-    """Why nobody should try this task again, or None."""
+    """Why this task must not be tried again, or None."""
     if len(attempt.errors) >= MOST_ERRORS:
         return f"a task raised {MOST_ERRORS} times: {attempt.errors[-1]}"
     if attempt.number > MOST_CLAIMS:

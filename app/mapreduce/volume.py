@@ -2,8 +2,8 @@
 
 ZooKeeper can't fence a volume: a paused worker may write long after its task was given to another. So every
 file carries its attempt in its name, is complete before the transaction that names it, and is never opened
-for writing again; what nobody has named doesn't count. What can't be had again (an upload, a job's output) is
-synced before it is named. A decoded picture or a task's result is not: its record has its checksum, and what
+for writing again; a file that no record names doesn't count. An upload and a job's output are synced before
+they are named. A decoded picture or a task's result is not: its record has its checksum, and what
 a power failure takes is noticed when it is read, and made again. Files are read, not mapped into memory: a
 mapped file that somebody truncates kills its reader (SIGBUS), a read that is short is noticed.
 All of it blocks; a caller with green threads runs it in ``tpool``.
@@ -94,7 +94,7 @@ def write(path: Path, data: Buffer, *, synced: bool) -> None:
 
 
 def copy(source: Path, target: Path, described: tuple[int, str] | None = None) -> None:
-    """Copy a file by the kernel; it appears whole, and synced, whoever else is copying the same.
+    """Copy a file by the kernel; it appears whole, and synced, also when others copy the same.
 
     ``described``: the size in bytes and the sha256 that it must have; without them, who relies on it checks.
     Raises Damaged if ``source`` is missing or another one, or OSError; then nothing is left.

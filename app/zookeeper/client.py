@@ -39,7 +39,7 @@ log = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
 
-# Nobody answered: what became of the request is unknown.
+# No reply: what became of the request is unknown.
 NO_REPLY: tuple[type[Exception], ...] = (
     ConnectionLoss,
     SessionExpiredError,
@@ -64,7 +64,7 @@ STEP_S = 3.0
 CONNECT_DEADLINE_S = 7.0
 # kazoo's own reconnecting goes on for as long as its client is open; between tries it waits at most this.
 _RECONNECT_DELAY_S = 0.3
-# Orderly closing asks the server to end the session; where nobody answers, we don't wait longer than this.
+# Orderly closing asks the server to end the session; without a reply, we don't wait longer than this.
 _CLOSE_DEADLINE_S = 3.0
 
 
@@ -98,10 +98,10 @@ def connect(
 ) -> Any:
     """A connected kazoo client on the eventlet handler, with a session of ``session_timeout_s`` seconds.
 
-    kazoo's default threading handler drops sessions under eventlet, so nobody makes a client but here.
+    kazoo's default threading handler drops sessions under eventlet, so clients are made only here.
 
     Raises:
-        Unreachable: nobody answered within ``deadline_s`` seconds, or no host's name is known.
+        Unreachable: no reply within ``deadline_s`` seconds, or no host's name is known.
     """
     _check_names(hosts)
     handler = Handler()
@@ -116,7 +116,7 @@ def connect(
     try:
         client.start_async().wait(deadline_s)
     finally:
-        if not client.connected:  # also when whoever waits here is killed
+        if not client.connected:  # also when the waiting thread is killed
             disconnect(client)
     if not client.connected:
         message = (
@@ -130,7 +130,7 @@ def connect(
 def disconnect(client: KazooClient) -> None:
     """End the session in an orderly way if a server answers, and in any case return within a few seconds.
 
-    Where nobody answers, kazoo's loop goes on until it notices, at most a session timeout, and is then tidied
+    Without a reply, kazoo's loop goes on until it notices, at most a session timeout, and is then tidied
     up in the background. Interrupting it instead would leave its descriptors open.
     """
     closing = eventlet.spawn(_close, client)

@@ -8,7 +8,7 @@ answer would pass for a new one. The Java client never counts again, and neither
 of this connection breaks it, and what is pending is unknown, as after any lost connection.
 
 kazoo wakes its own loop with one byte for each request, through a pair of sockets that holds some 280.
-Whoever finds it full waits, and a second one who waits gets an error (eventlet allows one), which kazoo
+A thread that finds it full waits, and a second one gets an error (eventlet allows one), which kazoo
 swallows: the request stays queued without its byte. From then on every request is sent only when the next one
 comes, and sessions look alive while nothing is answered. Seen here with 300 requests at once. So our bell
 never waits, and the loop rings for itself while requests are left.

@@ -120,7 +120,7 @@ class Link:
         replies: Any = queue.LightQueue(_HELD_CHUNKS)
         reader = self._threads.spawn(self._read, client, requests)
         self._requests.wait()  # while cut, the connection hangs as it does when its first packet is lost
-        # Who has given up meanwhile has never reached the server.
+        # A client that has given up meanwhile has never reached the server.
         upstream = None if reader.dead else _dial(server)
         if upstream is not None:
             self._sockets.add(upstream)
@@ -168,7 +168,7 @@ class Link:
 
 
 def _dial(server: tuple[str, int]) -> Any | None:
-    """A connection to the server, or None where nobody accepts: the client then tries the next one."""
+    """A connection to the server, or None where no server accepts: the client then tries the next one."""
     try:
         upstream = socket.create_connection(server, timeout=_DIAL_TIMEOUT_S)
     except OSError:
@@ -179,6 +179,6 @@ def _dial(server: tuple[str, int]) -> Any | None:
 
 
 def _break(sock: Any) -> None:
-    """Wake whoever reads or writes it, with an end or an error; a socket that has ended already objects."""
+    """Wake the threads that read or write it, with an end or an error; a closed socket objects."""
     with suppress(OSError):
         sock.shutdown(socket.SHUT_RDWR)

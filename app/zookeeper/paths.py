@@ -1,4 +1,4 @@
-"""Every znode path, in one place. Nobody else builds one.
+"""Every znode path, in one place. No other module builds one.
 
 A demo's run lives under ``/demos/<run>`` (as its client's chroot), where all the paths below stand again.
 """
@@ -18,7 +18,7 @@ DEMOS = "/demos"
 OWNER = "/owner"
 CAST = "/cast"
 
-# Created by whoever comes first and never deleted: a ChildrenWatch on a missing path ends for ever.
+# Created by the first participant and never deleted: a ChildrenWatch on a missing path ends at once.
 ROOTS = (NODES, ELECTION, HOSTS, OBJECTS, JOBS, BOARD)
 
 # One path component: no slash, no "." or "..", nothing that a shell or a file system would mind.
@@ -106,7 +106,7 @@ def lock(job_id: str, phase_name: str, index: int) -> str:
 
 
 def done(job_id: str, phase_name: str, index: int) -> str:
-    """What came of a task, whoever did it."""
+    """What came of a task."""
     return f"{task(job_id, phase_name, index)}/done"
 
 

@@ -1,8 +1,8 @@
 """Following something in the store: look when a watch says so, when the connection changes, and now and then.
 
-Watches are one-shot, and a session may miss some (Hunt et al., USENIX ATC 2010, section 2.1). So nobody here
-relies on them: who follows something looks at all of it each time, and a slow jittered timer is the safety
-net. A look that nobody answered is taken again soon: where the request of an expired session fails after the
+Watches are one-shot, and a session may miss some (Hunt et al., USENIX ATC 2010, section 2.1). So nothing here
+relies on them: a follower looks at all of it each time, and a slow jittered timer is the safety
+net. A look without a reply is taken again soon: where the request of an expired session fails after the
 new one is connected, no event follows.
 """
 
@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 # Seconds between two looks of the safety net, give or take a quarter: what a missed watch costs at worst.
 RECHECK_S = 30.0
-# Seconds after a look that got no reply; and after one that met what nobody has foreseen.
+# Seconds after a look that got no reply; and after one that met an unforeseen error.
 RETRY_S = 0.5
 _TROUBLE_S = 3.0
 # A lost connection, and a store that has moved on.
@@ -105,7 +105,7 @@ class Reconciler:
                 error,
             )
         except Exception:
-            # Whoever follows something and ends is missed by nobody, until it is needed.
+            # A follower that ends is not missed until it is needed.
             log.exception("%s: again in a while", self._what)
             return _TROUBLE_S
         else:

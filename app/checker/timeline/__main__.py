@@ -18,7 +18,7 @@ from app.checker.wording import counted
 
 USAGE = 2
 _STANDARD_INPUT = "-"
-# More folders than this are no chapters: nobody finds anything among so many tabs.
+# More folders than this are no chapters: too many tabs to find anything.
 _MOST_CHAPTERS = 6
 
 

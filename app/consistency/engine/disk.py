@@ -69,7 +69,7 @@ class Disk:
         attachments: to have a copy is to have what it stands for as well.
 
     Attributes:
-        locks: whoever saves a copy and may yet drop it, or relies on one that it finds, does so in turn. One
+        locks: who saves a copy and may yet drop it, or relies on one that is there, takes turns. One
             participant's former primary and present backup may be at it together.
     """
 

@@ -1,4 +1,4 @@
-"""Ask several replicas at once, and take their answers as they come: the slowest holds nobody up."""
+"""Ask several replicas at once, and take their answers as they come: no one waits for the slowest."""
 
 import random
 from collections.abc import Callable, Iterable, Iterator, Sequence

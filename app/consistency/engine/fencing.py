@@ -1,6 +1,6 @@
 """The epoch: the number that fences, with who leads and who backs up.
 
-``/epoch`` holds one configuration of the pair. Whoever changes it writes number + 1 in a transaction that
+``/epoch`` holds one configuration of the pair. Its writer writes number + 1 in a transaction that
 also checks the writer's own seat in the election; whatever a primary decides is checked, in the same
 transaction, against the version of ``/epoch`` that it knows. So of two who both believe to lead, the store
 listens to one. (The viewstamp of Oki & Liskov, PODC 1988; the fencing token of Gray & Cheriton's leases,

@@ -83,7 +83,7 @@ class Leader:
     def _from_record(self, job_id: str, digest: Digest, refusal: Refused, is_new: bool) -> Outcome | None:
         """What an earlier attempt of this request has come to: None while it is undecided.
 
-        Raises ``refusal`` if there was none (then a copy that ``is_new`` is nobody's, and is dropped),
+        Raises ``refusal`` if there was none (then a copy that ``is_new`` is dropped: no record needs it),
         IdConflict; or InDoubt, if it is undecided and our disk has no copy.
         """
         try:

@@ -28,7 +28,7 @@ OnStep = Callable[[str, str], None]
 
 
 def quiet(step: str, job_id: str) -> None:
-    """The default listener of steps: nobody."""
+    """The default listener of steps: none."""
 
 
 def read_outcome(client: KazooClient, job_id: str, deadline: zk.Deadline) -> Outcome | None:

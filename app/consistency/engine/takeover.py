@@ -68,7 +68,7 @@ class TakeOver:
         return [job_id for job_id, result in asked if zk.wait(result, deadline) is None]
 
     def _settle(self, job_id: str) -> bool:
-        """Decide one transaction if nobody has, and have its copy if it stays: False if that can't be had."""
+        """Decide one transaction if need be, and have its copy if it stays: False if no copy is left."""
         deadline = zk.Deadline(zk.STEP_S)
         outcome = read_outcome(self._client, job_id, deadline)
         if outcome is not None and outcome.decision == "aborted":
