@@ -4,11 +4,11 @@ With TLS and a token, as in a cluster, so that the worker's own configuration is
 do what k8s/rbac.yaml lets it do, and nothing else.
 """
 
-import http.server
 import json
 import ssl
 import subprocess
 import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ MOUNTED_AT = "/var/run/secrets/kubernetes.io/serviceaccount"
 _VERBS = {"GET": "get", "PATCH": "patch", "PUT": "update", "DELETE": "delete", "POST": "create"}
 
 
-class Api(http.server.ThreadingHTTPServer):
+class Api(ThreadingHTTPServer):
     """Serves on ``address`` from now until :meth:`close`.
 
     Args:
@@ -79,7 +79,7 @@ class Api(http.server.ThreadingHTTPServer):
         self._thread.join(10)
 
 
-class _Handler(http.server.BaseHTTPRequestHandler):
+class _Handler(BaseHTTPRequestHandler):
     server: Api
 
     def do_PATCH(self) -> None:

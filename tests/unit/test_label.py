@@ -1,9 +1,12 @@
 """The pod's role label: what is sent to the Kubernetes API, and that it is sent until it is so."""
 
-import http.server
 import json
 import threading
 from collections.abc import Iterator
+
+# Not "import http.server": that name is eventlet's green copy once eventlet.wsgi has been imported, and its
+# server can't be shut down from another thread.
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import eventlet
@@ -13,7 +16,7 @@ from kubernetes import client
 from app.cluster.label import RoleLabel
 
 
-class Api(http.server.ThreadingHTTPServer):
+class Api(ThreadingHTTPServer):
     """A Kubernetes API that takes patches, and refuses as often as it is told to."""
 
     def __init__(self) -> None:
@@ -22,7 +25,7 @@ class Api(http.server.ThreadingHTTPServer):
         self.refusals = 0
 
 
-class _Handler(http.server.BaseHTTPRequestHandler):
+class _Handler(BaseHTTPRequestHandler):
     server: Api
 
     def do_PATCH(self) -> None:
