@@ -94,9 +94,9 @@ def notes_stale_read(replicas: ReplicaSet) -> None:
     stage, story = replicas.stage, replicas.stage.story
     replicas.act("the notes: a replica's own znode version taken for a clock")
     object_id = stage.unique("as_in_the_notes")
-    client = replicas.client("client-1", object_id)  # of a NotesRegister: app/consistency/as_in_the_notes.py
-    missed_writes(replicas, client.write)
-    found = client.read()
+    notes_client = replicas.client("client-1", object_id)  # by the protocol that is shown: a NotesRegister
+    missed_writes(replicas, notes_client.write)
+    found = notes_client.read()
     story.say("red to all; green without 2 and 3; blue without 1 and 4; each write has at least three ACKs")
     replicas.show(object_id, "its own version")
     story.say(f"with 4 and 5 down, a read of 1, 2, 3 finds equal versions, and returns {found}")
