@@ -192,7 +192,7 @@ class _Quiet(ConfigReplica):
 
     def __init__(self, client: Any, name: str, on_apply: Callable[[Copy], None]) -> None:
         super().__init__(client, name, on_apply=on_apply)
-        self._announcement.start = lambda: None
+        self._announcement.start = lambda: None  # type: ignore[method-assign] # nothing else differs
 
 
 class Configuration:

@@ -37,11 +37,17 @@ class Announcement:
         self._after_s = after_s
         self._said: tuple[int | None, bytes] | None = None  # (session, bytes), as far as the store answered
         self._reconciler = Reconciler(client, path, self._announce, not_now=_NOT_NOW)
-        self.start, self.stop, self.wake = (
-            self._reconciler.start,
-            self._reconciler.stop,
-            self._reconciler.wake,
-        )
+
+    def start(self) -> None:
+        self._reconciler.start()
+
+    def stop(self) -> None:
+        """Announce nothing more. The session, and so the znode, is its owner's to end."""
+        self._reconciler.stop()
+
+    def wake(self) -> None:
+        """What ``describe`` returns may have changed. Never blocks."""
+        self._reconciler.wake()
 
     def _announce(self) -> None:
         eventlet.sleep(zk.jittered(self._after_s))
