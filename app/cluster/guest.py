@@ -14,7 +14,7 @@ import eventlet
 from kazoo.client import KazooClient
 from kazoo.exceptions import BadVersionError, NoNodeError
 
-from app.cluster.guest_role import Performance
+from app.cluster.guest_role import GuestRole
 from app.cluster.messages import Reply, Report, Request, this_machine
 from app.consistency.engine.announcement import Announcement, put_ephemeral
 from app.errors import InDoubt, LessonError, Refused
@@ -41,7 +41,7 @@ class Guest:
         client: the worker's main session.
         name: the pod's.
         run_id: whose guest it is.
-        perform: makes the part, given what to call when there is something new to report.
+        make_role: makes the part, given what to call when there is something new to report.
         on_end: called once, with this guest, when it is over; must return quickly.
     """
 
@@ -50,7 +50,7 @@ class Guest:
         client: KazooClient,
         name: str,
         run_id: str,
-        perform: Callable[[Callable[[], None]], Performance],
+        make_role: Callable[[Callable[[], None]], GuestRole],
         on_end: Callable[["Guest"], None],
     ) -> None:
         self.run_id = run_id
@@ -67,7 +67,7 @@ class Guest:
         self._taken: set[str] = set()
         self._ownerless_at: float | None = None
         self._leaving = False
-        self._part = perform(self._reporting.wake)
+        self._role = make_role(self._reporting.wake)
 
     def start(self) -> None:
         self._serving.start()
@@ -79,15 +79,15 @@ class Guest:
         self._reporting.stop()
         for thread in list(self._hands.coroutines_running):
             eventlet.kill(thread)
-        self._part.close()
+        self._role.close()
         self._client.delete_async(self._here)  # a demo that still looks sees that we have left
 
     # -- reporting --
 
     def _report(self) -> Report:
         self._number += 1
-        tail, first = self._part.log[-_TAIL:], max(0, len(self._part.log) - _TAIL)
-        state = self._part.state()
+        tail, first = self._role.log[-_TAIL:], max(0, len(self._role.log) - _TAIL)
+        state = self._role.state()
         return Report(
             incarnation=self._life,
             machine=this_machine(),
@@ -151,7 +151,7 @@ class Guest:
             if ask.incarnation != self._life:
                 message = f"{self._name} has been restarted since: what it was asked is unknown to it"
                 raise InDoubt(message)
-            answer = self._part.answer(ask)
+            answer = self._role.answer(ask)
         except LessonError as error:
             return Reply.of_error(error)
         except _NOT_ANSWERED as error:

@@ -42,7 +42,7 @@ class _ToldReplica(ConfigReplica):
         return goes_on
 
 
-class Performance:
+class GuestRole:
     """One guest's part, from the order to start it until it leaves.
 
     Args:

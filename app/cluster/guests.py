@@ -19,7 +19,7 @@ from kazoo.client import KazooClient
 from kazoo.exceptions import NoNodeError
 
 from app.cluster.guest import Guest, decline
-from app.cluster.guest_role import Performance
+from app.cluster.guest_role import GuestRole
 from app.errors import Unreachable
 from app.zookeeper import client as zk, paths
 from app.zookeeper.reconcile import Reconciler
@@ -94,13 +94,13 @@ class Guests:
                 decline(self._client, self._name, run_id, why)
             return
         log.info("%s: a guest of %s", self._name, run_id)
-        guest = Guest(self._client, self._name, run_id, partial(self._perform, run_id), self._end)
+        guest = Guest(self._client, self._name, run_id, partial(self._make_role, run_id), self._end)
         self._guests[run_id] = guest
         guest.start()
 
-    def _perform(self, run_id: str, changed: Callable[[], None]) -> Performance:
+    def _make_role(self, run_id: str, changed: Callable[[], None]) -> GuestRole:
         folder = self._folder / paths.checked(run_id)
-        return Performance(self._name, self._hosts, paths.run(run_id), folder, changed)
+        return GuestRole(self._name, self._hosts, paths.run(run_id), folder, changed)
 
     def _end(self, guest: Guest) -> None:
         if self._guests.pop(guest.run_id, None) is guest:

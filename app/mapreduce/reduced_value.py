@@ -32,7 +32,7 @@ class _Elsewhere(Stored):
     crc32: int
 
 
-class Matrix:
+class ReducedValue:
     """One job's reduced value.
 
     Args:

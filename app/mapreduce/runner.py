@@ -28,7 +28,7 @@ from app.errors import Fenced, InDoubt, Malformed, Refused
 from app.jobs.job import Buffer, Job, Split, Unusable
 from app.mapreduce import volume
 from app.mapreduce.records import Attempt, Done, Manifest, Offer, Plan, Result
-from app.mapreduce.reduced_value import Matrix
+from app.mapreduce.reduced_value import ReducedValue
 from app.mapreduce.tasks import MOST_ERRORS, offer_again
 from app.mapreduce.uploads import UploadDisk, whole
 from app.mapreduce.volume import Damaged, Volume
@@ -131,7 +131,7 @@ class Runner:
             self._job = jobs.find(progress.manifest.job)
         except KeyError as error:
             self._failure = str(error.args[0])  # its file was there when the job was sent
-        self._matrix = Matrix(client, self._id, shared)
+        self._reduced_value = ReducedValue(client, self._id, shared)
         self.events: Any = queue.LightQueue()  # what may make a wait for tasks end
 
     def run(self) -> None:
@@ -167,7 +167,7 @@ class Runner:
             self.events.get(timeout=zk.jittered(_BREATH_S))
 
     def close(self) -> None:
-        self._matrix.close()
+        self._reduced_value.close()
 
     def _advance(self) -> None:
         """From whatever is stored to the end; may be called again at any time."""
@@ -425,11 +425,11 @@ class Runner:
 
     def _reduced(self, plan: Plan, phase: str, done: list[Done]) -> Buffer:
         """The quorum object's value: read, or made and stored. Every master makes the same."""
-        value = None if self._matrix.create() else self._matrix.read()
+        value = None if self._reduced_value.create() else self._reduced_value.read()
         if value is None:
             made = [self._load(phase, index, task) for index, task in enumerate(done)]
             value = in_thread(self._job.reduce, made, plan.about)
-            self._matrix.write(value, self._attempt())
+            self._reduced_value.write(value, self._attempt())
         return value
 
     def _results(self, phase: str, done: list[Done]) -> Iterator[Buffer]:
@@ -517,7 +517,7 @@ class Runner:
             for phase in set(children) - _RECORD:
                 self._clean_phase(phase, deadline)
         zk.delete_all(self._client, [paths.board(self._id)], deadline)
-        self._matrix.forget(deadline)
+        self._reduced_value.forget(deadline)
         tpool.execute(self._shared.forget, self._id)
         if self.progress.result is not None:
             tpool.execute(self._shared.forget_outputs, self._id, self.progress.result.file)

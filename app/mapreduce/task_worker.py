@@ -27,7 +27,7 @@ from app.errors import InDoubt, Malformed, Refused
 from app.jobs.job import Buffer, Job
 from app.mapreduce import volume
 from app.mapreduce.records import Attempt, Done, Manifest, Offer, Plan
-from app.mapreduce.reduced_value import Matrix
+from app.mapreduce.reduced_value import ReducedValue
 from app.mapreduce.tasks import MOST_MISSES, claimed, given_up, raised, shares
 from app.mapreduce.volume import Damaged, Volume
 from app.zookeeper import client as zk, paths
@@ -83,7 +83,7 @@ class TaskWorker:
         self._job: Job
         self._plan: Plan
         self._given: tuple[str, Buffer] | None = None
-        self._matrix = Matrix(client, job_id, shared)
+        self._reduced_value = ReducedValue(client, job_id, shared)
         self._choose = random.Random()
         self._reconciler = Reconciler(
             client, f"{name}: {job_id}", self._take_part, not_now=_NOT_NOW, retry_s=_BREATH_S
@@ -98,7 +98,7 @@ class TaskWorker:
 
     def stop(self) -> None:
         self._reconciler.stop()
-        self._matrix.close()
+        self._reduced_value.close()
         for thread in list(self._pool.coroutines_running):
             eventlet.kill(thread)
 
@@ -162,7 +162,7 @@ class TaskWorker:
 
     def _reduced(self, phase: str) -> Buffer:
         if self._given is None or self._given[0] != phase:
-            value = self._matrix.read()
+            value = self._reduced_value.read()
             if value is None:
                 raise InDoubt("the reduced value isn't there yet, though the phase is open")
             self._given = (phase, value)

@@ -133,7 +133,7 @@ def test_a_demo_that_missed_much_of_the_log_asks_for_it(inn: Inn, monkeypatch: p
             publish(running.client, {"chunk_size": size})
         eventually(lambda: seen and seen[-1] == 40)
         (guest,) = inn.guests._guests.values()
-        assert seen == [entry.value["chunk_size"] for entry in guest._part.log if entry.value]
+        assert seen == [entry.value["chunk_size"] for entry in guest._role.log if entry.value]
         pod.close()
 
 
