@@ -577,13 +577,14 @@ def test_a_publisher_that_hears_nothing_is_in_doubt_although_it_has_happened(
     write = eventual._write
 
     def write_into_a_cut_link(*arguments: Any) -> Any:
+        zk.wait(publisher.exists_async(paths.CONFIG), zk.Deadline(20))  # the connection is there
         link.cut(requests=False)
         return write(*arguments)
 
     monkeypatch.setattr(eventual, "_write", write_into_a_cut_link)
     try:
         with pytest.raises(InDoubt) as doubt:
-            publish(publisher, {"x": 1}, timeout_s=2)
+            publish(publisher, {"x": 1}, timeout_s=4)
         assert doubt.value.ask_again == {"x": 1}
         assert len(str(doubt.value).splitlines()) == 1
         eventually(lambda: stored(watching)[0]["x"] == 1)
