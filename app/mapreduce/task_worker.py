@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import eventlet
+from eventlet import tpool
 from kazoo.client import KazooClient
 from kazoo.exceptions import NoNodeError
 from kazoo.protocol.states import KazooState
@@ -267,6 +268,11 @@ class TaskWorker:
             zk.commit(storing, zk.Deadline(zk.STEP_S))
         except zk.TransactionFailed as rejected:
             log.info("%s: task %d is no longer ours: %r", self._name, claim.index, rejected.cause)
+            has_task = rejected.index > 0 or not isinstance(rejected.cause, NoNodeError)
+            if not has_task:  # the job was cleaned up before our file came
+                tpool.execute(self._shared.forget, self._job_id)
+            elif done.file is not None:
+                tpool.execute(self._shared.discard, self._job_id, done.file)
 
     def _raised(self, phase: str, claim: Claim, error: Exception) -> Claim:
         """Write down that the task's code has raised; the claim goes on, under a new token."""

@@ -65,6 +65,10 @@ class Volume:
         """A file that goes with its job."""
         return self.jobs / paths.checked(job_id) / paths.checked(name)
 
+    def discard(self, job_id: str, name: str) -> None:
+        """Remove a file that goes with its job, and that no record will name."""
+        self.scratch(job_id, name).unlink(missing_ok=True)
+
     def result(self, name: str) -> Path:
         return self.results / paths.checked(name)
 
