@@ -1,25 +1,21 @@
 """Drops a worker's own copies of uploads whose jobs have ended."""
 
 import logging
-from contextlib import suppress
-from typing import Any
 
-import eventlet
-from eventlet import queue, tpool
+from eventlet import tpool
 from kazoo.client import KazooClient
 
 from app.consistency.engine.records import is_used, read_outcome
 from app.errors import Malformed
 from app.mapreduce.uploads import UploadDisk
 from app.zookeeper import client as zk
+from app.zookeeper.reconcile import Reconciler
 
 log = logging.getLogger(__name__)
 
 # Seconds between two looks through the whole disk, for the ends that this worker didn't hear of. An idle disk
 # costs no request.
 _SWEEP_S = 60.0
-# Seconds before a job is asked about again, when ZooKeeper didn't reply.
-_AGAIN_S = 1.0
 
 
 class Sweeper:
@@ -33,54 +29,36 @@ class Sweeper:
     def __init__(self, client: KazooClient, disk: UploadDisk) -> None:
         self._client = client
         self._disk = disk
-        self._ended: Any = queue.LightQueue()
-        self._thread: Any = None
+        self._ended: set[str] = set()  # the jobs to ask about; none: about all whose copies are here
+        self._reconciler = Reconciler(client, "copies of uploads", self._sweep, recheck_s=_SWEEP_S)
 
     def start(self) -> None:
-        self._thread = eventlet.spawn(self._run)
+        self._reconciler.start()
 
     def stop(self) -> None:
-        self._thread.kill()
+        self._reconciler.stop()
 
     def job_ended(self, job_id: str) -> None:
         """A job has left the board: if it has ended, our copy of its upload may go."""
-        self._ended.put(job_id)
-
-    def _run(self) -> None:
-        self._sweep()  # what has ended while we were away
-        while True:
-            job_id = None
-            with suppress(queue.Empty):
-                job_id = self._ended.get(timeout=zk.jittered(_SWEEP_S))
-            if job_id is None:
-                self._sweep()
-            else:
-                self._drop([job_id])
+        self._ended.add(job_id)
+        self._reconciler.wake()
 
     def _sweep(self) -> None:
+        """Without a reply this is done again soon, with the jobs that are left."""
         try:
-            self._drop(sorted(tpool.execute(self._disk.kept)))
-            tpool.execute(self._disk.drop_abandoned)
+            if not self._ended:
+                tpool.execute(self._disk.drop_abandoned)
+            job_ids = sorted(self._ended or tpool.execute(self._disk.kept))
         except OSError as error:
             log.warning("the disk is not swept: %s", error)
-
-    def _drop(self, job_ids: list[str]) -> None:
-        """Drop the copies that are no longer needed; without a reply, ask again later."""
-        unanswered = []
+            return
         for job_id in job_ids:
             try:
                 if self._is_over(job_id):
                     tpool.execute(self._disk.forget, job_id)
-            except zk.NO_REPLY:
-                unanswered.append(job_id)
             except (Malformed, OSError) as error:
                 log.info("the copy of %s stays for now: %r", job_id, error)
-        if unanswered:
-            log.info("no reply about %d copies: they are looked at again", len(unanswered))
-            zk.wait_connected(self._client, zk.Deadline(zk.STEP_S))
-            eventlet.sleep(zk.jittered(_AGAIN_S))
-            for job_id in unanswered:
-                self._ended.put(job_id)
+            self._ended.discard(job_id)
 
     def _is_over(self, job_id: str) -> bool:
         """Its payload has been used; or never will be: who was deposed before that was decided isn't told."""
