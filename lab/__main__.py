@@ -9,9 +9,9 @@ from itertools import takewhile
 from pathlib import Path
 
 from lab import deploy as deployment, page as entrance, up as cluster
-from lab.backends import UNREACHABLE, add_options, environment, given_hosts, laboratory
+from lab.backends import UNREACHABLE, add_options, environment, given_hosts, laboratory, status_of
 from lab.console import Parser, print_to_stderr
-from lab.ensemble import Ensemble, EnsembleError
+from lab.ensemble import Ensemble
 from lab.interrupts import Interrupted, Interrupts
 from lab.kubectl import ClusterError, context_of
 from lab.up import Place
@@ -49,21 +49,13 @@ def main(argv: Sequence[str]) -> int:
         _parser().error(f"unrecognized arguments: {' '.join(rest)}")
     with Interrupts() as interrupts:
         try:
-            status: int = arguments.command(arguments, interrupts)
-        except Interrupted as exc:
-            return exc.status
-        except EnsembleError as exc:
-            if interrupts.signum is not None:  # the signal has reached what it had started, too
-                return Interrupted(interrupts.signum).status
-            print_to_stderr(f"no ZooKeeper: {exc}")
-            return UNREACHABLE
+            return status_of(interrupts, lambda: int(arguments.command(arguments, interrupts)))
         except WorkersError as exc:
             print_to_stderr(f"no workers: {exc}")
             return UNREACHABLE
         except ClusterError as exc:
             print_to_stderr(str(exc))
             return UNREACHABLE
-    return status
 
 
 def run(arguments: argparse.Namespace, interrupts: Interrupts) -> int:

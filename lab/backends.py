@@ -3,7 +3,7 @@
 import argparse
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from lab.console import print_to_stderr
 from lab.control import control_socket
 from lab.ensemble import Ensemble, EnsembleError, Say, Sleep, UnavailableError
 from lab.guard import GuardedDirectory
-from lab.interrupts import Interrupts
+from lab.interrupts import Interrupted, Interrupts
 
 BACKENDS = {
     "docker": docker_backend.start,
@@ -33,6 +33,19 @@ def given_hosts() -> str | None:
     if hosts := os.environ.get("ZK_HOSTS"):
         print_to_stderr(f"using the ZooKeeper that ZK_HOSTS names: {hosts}")
     return hosts or None
+
+
+def status_of(interrupts: Interrupts, action: Callable[[], int]) -> int:
+    """What ``action`` returns; or the status of the signal, or of the servers' trouble, that ended it."""
+    try:
+        return action()
+    except Interrupted as exc:
+        return exc.status
+    except EnsembleError as exc:
+        if interrupts.signum is not None:  # the signal has reached what it had started, too
+            return Interrupted(interrupts.signum).status
+        print_to_stderr(f"no ZooKeeper: {exc}")
+        return UNREACHABLE
 
 
 @contextmanager

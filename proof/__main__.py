@@ -13,10 +13,9 @@ from collections.abc import Sequence
 from types import ModuleType
 
 from app.errors import BadSettingError, LessonError, Unreachable
-from lab.backends import UNREACHABLE, add_options, given_hosts, laboratory
-from lab.console import BAD_USAGE, Parser, print_to_stderr
-from lab.ensemble import EnsembleError
-from lab.interrupts import Interrupted, Interrupts
+from lab.backends import UNREACHABLE, add_options, environment, given_hosts, status_of
+from lab.console import BAD_USAGE, Parser
+from lab.interrupts import Interrupts
 from proof import bench, chaos, matrix
 
 STATUS = {"held": 0, "violated": 1, "in doubt": 4}
@@ -38,17 +37,12 @@ def main(argv: Sequence[str]) -> int:
 
 def _beside_servers(options: argparse.Namespace, argv: Sequence[str]) -> int:
     with Interrupts() as interrupts:
-        try:
-            with laboratory(options, interrupts) as (ensemble, control):
-                environment = {**os.environ, "ZK_HOSTS": ensemble.hosts, "LAB_CONTROL": str(control)}
-                return interrupts.run([sys.executable, "-m", "proof", *argv], environment)
-        except Interrupted as exc:
-            return exc.status
-        except EnsembleError as exc:
-            if interrupts.signum is not None:  # the signal has reached what it had started, too
-                return Interrupted(interrupts.signum).status
-            print_to_stderr(f"no ZooKeeper: {exc}")
-            return UNREACHABLE
+
+        def action() -> int:
+            with environment(options, interrupts) as leading:
+                return interrupts.run([sys.executable, "-m", "proof", *argv], leading)
+
+        return status_of(interrupts, action)
 
 
 def _measured(instrument: ModuleType, options: argparse.Namespace) -> int:
