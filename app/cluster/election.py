@@ -231,7 +231,7 @@ class Candidate:
                 zk.wait(self._client.delete_async(path), deadline)
 
     def _change(self, old: Epoch, new: Epoch, deadline: zk.Deadline, also_alive: str | None = None) -> None:
-        """Raise the epoch, checked against my own seat. Raises zk.Rejected if either has changed."""
+        """Raise the epoch, checked against my own seat. Raises zk.TransactionFailed if either has changed."""
         change = self._client.transaction()
         change.check(paths.seat(self._mine), -1)
         if also_alive is not None:

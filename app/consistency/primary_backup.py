@@ -157,7 +157,7 @@ class Primary(Leader):
         Raises InDoubt if another leads now and has not decided yet, or one of zk.NO_REPLY.
         """
         deadline = zk.Deadline(zk.STEP_S)
-        outcome = Outcome.of(decision, self.epoch, digest)
+        outcome: Outcome
 
         def build(transaction: Any) -> None:
             nonlocal outcome

@@ -165,12 +165,12 @@ def wait(result: Any, deadline: Deadline) -> Any:
 
 
 def commit(transaction: Any, deadline: Deadline) -> list[Any]:
-    """Commit and wait. Raises Rejected with the first operation that failed, or one of NO_REPLY."""
+    """Commit and wait. Raises TransactionFailed with the first operation that failed, or one of NO_REPLY."""
     return committed(wait(transaction.commit_async(), deadline))
 
 
 def committed(results: list[Any]) -> list[Any]:
-    """``results`` of a transaction that went through; raises Rejected if it was rolled back."""
+    """``results`` of a transaction that went through; raises TransactionFailed if it was rolled back."""
     failed = [index for index, result in enumerate(results) if isinstance(result, Exception)]
     if failed:
         causes = [index for index in failed if not isinstance(results[index], _CONSEQUENCES)]

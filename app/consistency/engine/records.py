@@ -121,7 +121,7 @@ class Tidying:
 def forget_old(client: KazooClient, epoch: Epoch) -> int:
     """Delete the records that may be forgotten; returns how many. Copies on disks stay: they are the data.
 
-    Raises zk.Rejected (another leads now) or one of zk.NO_REPLY.
+    Raises zk.TransactionFailed (another leads now) or one of zk.NO_REPLY.
     """
     deadline = zk.Deadline(zk.STEP_S)
     job_ids = paths.usable(zk.wait(client.get_children_async(paths.JOBS), deadline))
