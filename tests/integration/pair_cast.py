@@ -158,6 +158,7 @@ class Cast:
     # -- the store, seen by nobody's link --
 
     def epoch(self) -> Epoch:
+        zk.wait(self.eyes.sync_async(paths.EPOCH), zk.Deadline(20))  # our server may lag behind theirs
         data, stat = zk.wait(self.eyes.get_async(paths.EPOCH), zk.Deadline(20))
         return Epoch.from_znode(data, stat.version)
 

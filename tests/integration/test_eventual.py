@@ -68,12 +68,14 @@ def seen(one: ConfigReplica, key: str) -> Any:
 
 
 def stored(client: Any) -> tuple[dict[str, Any], Any]:
+    zk.wait(client.sync_async(paths.CONFIG), zk.Deadline(20))  # our server may lag behind the publisher's
     data, stat = zk.wait(client.get_async(paths.CONFIG), zk.Deadline(20))
     return json.loads(data), stat
 
 
 def announced(client: Any, name: str = "replica-1") -> tuple[int, int] | None:
     """(the version that a replica says it has applied, the session that says so)"""
+    zk.wait(client.sync_async(paths.NODES), zk.Deadline(20))
     found = zk.get(client, paths.node(name), zk.Deadline(20))
     return (json.loads(found[0])["config_version"], found[1].ephemeralOwner) if found else None
 
