@@ -13,9 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from proof.mutants.patching import DoesNotApply, apply
 from tests.conftest import ROOT, Ensemble
 from tests.docs.pages import PYTHON, Block, blocks
-from tests.exercises.copies import PATCHES, DoesNotApply, apply, copy_of_the_tree, is_accepted, tools
+from tests.exercises.copies import PATCHES, copy_of_the_tree, is_accepted, tools
 
 PAGE = "docs/break-it-yourself.md"
 # The operation that convicts, in the verdict's own words.
