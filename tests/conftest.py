@@ -25,7 +25,7 @@ from xdist.scheduler import LoadScopeScheduling
 
 from app.cluster.election import prepare
 from app.demo.run import remove
-from app.demo.servers import Servers
+from app.demo.servers import Servers, ServerStatus
 from app.zookeeper import client as zk
 from app.zookeeper.link import Link
 from lab import java_install
@@ -139,6 +139,7 @@ def znodes_below(hosts: str, *roots: str) -> set[str]:
 
     client = zk.connect(hosts, session_timeout_s=10, deadline_s=30)
     try:
+        zk.wait(client.sync_async("/"), zk.Deadline(20))  # our server may lag behind theirs
         return {path for root in roots for path in tree(root)}
     finally:
         zk.disconnect(client)
@@ -172,6 +173,15 @@ class Place:
         self._closing.callback(link.close)
         return link
 
+    def all_servers_know(self) -> None:
+        """Return when no server lags behind what is written by now: for what looks only once."""
+        for server in self.hosts.split(","):
+            client = zk.connect(server, session_timeout_s=STEADY_SESSION_S, deadline_s=30)
+            try:
+                zk.wait(client.sync_async("/"), zk.Deadline(20))
+            finally:
+                zk.disconnect(client)
+
     def started(self, role: Any) -> Any:
         """``role``, started now and stopped at the end."""
         role.start()
@@ -191,6 +201,22 @@ def place(ensemble: Ensemble) -> Iterator[Place]:
         yield here
     finally:
         here.close()
+
+
+def leader_of(servers: Servers) -> int:
+    """The server that leads; one that is too busy to say so within a second is asked again."""
+    return int(eventually(servers.leader, what="a server leads"))
+
+
+def follower_of(servers: Servers) -> ServerStatus:
+    """A server that follows."""
+
+    def look() -> ServerStatus | None:
+        return next((status for status in servers.status() if status.mode == "follower"), None)
+
+    found = eventually(look, what="a server follows")
+    assert isinstance(found, ServerStatus)
+    return found
 
 
 @contextmanager

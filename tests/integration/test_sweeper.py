@@ -38,6 +38,7 @@ def end_job(place: Place) -> Callable[[], None]:
 
     def create_result() -> None:
         zk.wait(client.create_async(paths.result(JOB_ID), b"", makepath=True), zk.Deadline(20))
+        place.all_servers_know()  # the sweeper's own hears of an end after the result is there
 
     return create_result
 

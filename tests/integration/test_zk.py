@@ -12,7 +12,7 @@ from kazoo.exceptions import BadVersionError, ConnectionLoss, NodeExistsError, N
 
 from app.errors import Refused, Unreachable
 from app.zookeeper import client as zk
-from tests.conftest import SESSION_S, Place, eventually, nobody_listens
+from tests.conftest import SESSION_S, STEADY_SESSION_S, Place, eventually, nobody_listens
 
 DEADLINE_S = 1.0
 # What a busy machine may add to a deadline, and closing to that.
@@ -105,7 +105,12 @@ def test_an_orderly_end_is_the_end_of_the_session_at_once(place: Place) -> None:
     client = zk.connect(place.hosts, chroot=place.chroot, session_timeout_s=30)
     zk.wait(client.create_async("/nodes/x", ephemeral=True), zk.Deadline(20))
     zk.disconnect(client)
-    eventually(lambda: not zk.wait(watching.exists_async("/nodes/x"), zk.Deadline(20)), 10)
+
+    def is_over() -> bool:
+        zk.wait(watching.sync_async("/nodes"), zk.Deadline(20))
+        return zk.wait(watching.exists_async("/nodes/x"), zk.Deadline(20)) is None
+
+    eventually(is_over, 20, "the end of a session that would last for 30 s")
 
 
 def test_an_end_behind_a_cut_link_is_bounded_and_leaves_no_descriptor(
@@ -150,7 +155,7 @@ def test_an_answer_that_never_comes_is_waited_for_until_the_deadline(place: Plac
 
 def test_a_request_behind_a_cut_link_is_not_answered_and_may_happen_later(place: Place) -> None:
     link = place.link()
-    client = place.client(link)
+    client = place.client(link, STEADY_SESSION_S)
     watching = place.client()
     link.cut()
     result = client.create_async("/nodes/late")
@@ -194,7 +199,7 @@ def test_a_client_that_is_closed_is_not_answered_either(place: Place) -> None:
 
 def test_waiting_for_a_connection_ends_with_it_or_with_the_deadline(place: Place) -> None:
     link = place.link()
-    client = place.client(link)
+    client = place.client(link, STEADY_SESSION_S)
     assert zk.wait_connected(client, zk.Deadline(0))
     link.down()
     eventually(lambda: not client.connected)
