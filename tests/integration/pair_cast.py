@@ -23,7 +23,7 @@ from app.consistency.primary_backup import Backup, Primary
 from app.errors import InDoubt
 from app.zookeeper import client as zk, paths
 from app.zookeeper.link import Link
-from tests.conftest import Place, eventually
+from tests.conftest import STEADY_SESSION_S, Place, eventually
 
 # Long enough for a loaded machine where an ACK is to come, short where a test waits for it in vain.
 PATIENT_S, IMPATIENT_S = 40.0, 0.4
@@ -85,7 +85,7 @@ class Cast:
 
     def side(self, name: str) -> Side:
         link = self.place.link()
-        return Side(name, link, self.place.client(link), Disk(self._folder / name))
+        return Side(name, link, self.place.client(link, STEADY_SESSION_S), Disk(self._folder / name))
 
     def record(self, primary: Side, backup: Side | None) -> Epoch:
         """Seat the two and write them into ``/epoch``, whatever was there."""
@@ -126,20 +126,24 @@ class Cast:
 
     # -- by election --
 
-    def member(self, name: str, ack_timeout_s: float = PATIENT_S) -> MemberSide:
+    def member(
+        self, name: str, ack_timeout_s: float = PATIENT_S, session_s: float = STEADY_SESSION_S
+    ) -> MemberSide:
         """Started; whoever comes first leads."""
         link = self.place.link()
-        side = MemberSide(name, link, self.place.client(link), Disk(self._folder / name))
+        side = MemberSide(name, link, self.place.client(link, session_s), Disk(self._folder / name))
         side.member = self.place.started(
             Member(side.client, name, side.disk, ack_timeout_s=ack_timeout_s, on_step=side.on_step)
         )
         return side
 
-    def members(self, *names: str, ack_timeout_s: float = PATIENT_S) -> list[MemberSide]:
+    def members(
+        self, *names: str, ack_timeout_s: float = PATIENT_S, session_s: float = STEADY_SESSION_S
+    ) -> list[MemberSide]:
         """In line in this order, with the first two recorded as the pair."""
         sides: list[MemberSide] = []
         for name in names:
-            sides.append(self.member(name, ack_timeout_s))
+            sides.append(self.member(name, ack_timeout_s, session_s))
             eventually(lambda: sides[-1].member._candidate.seat, what=f"{name} has a seat")
         self.wait_for_pair(*sides[:2])
         return sides

@@ -16,7 +16,7 @@ from app.consistency.quorum import Quorum, Register
 from app.demo.recording import NOT_A_RESULT, recorded_read, recorded_write
 from app.zookeeper import client as zk, paths
 from app.zookeeper.link import Link
-from tests.conftest import Place, eventually
+from tests.conftest import STEADY_SESSION_S, Place, eventually
 
 ALL = (1, 2, 3, 4, 5)
 OBJECT = "array"
@@ -56,8 +56,8 @@ class Cast:
     def __init__(self, place: Place) -> None:
         self.place = place
         self.links = {index: place.link() for index in ALL}
-        self.askers = {index: place.client(self.links[index]) for index in ALL}
-        self.sessions = {index: place.client(self.links[index]) for index in ALL}
+        self.askers = {index: place.client(self.links[index], STEADY_SESSION_S) for index in ALL}
+        self.sessions = {index: place.client(self.links[index], STEADY_SESSION_S) for index in ALL}
         self.hosts = {
             index: place.started(ReplicaHost(self.sessions[index], index, f"host-{index}")) for index in ALL
         }
@@ -68,7 +68,7 @@ class Cast:
         """A session that never leaves these servers."""
         link = Link(servers)
         self.place._closing.callback(link.close)
-        return self.place.client(link)
+        return self.place.client(link, STEADY_SESSION_S)
 
     def replicas(self) -> Staged:
         return Staged(self.askers.values())
@@ -141,7 +141,7 @@ class Cast:
     def returns(self, *indices: int) -> None:
         """A new life of the host, with a session of its own."""
         for index in indices:
-            self.sessions[index] = self.place.client(self.links[index])
+            self.sessions[index] = self.place.client(self.links[index], STEADY_SESSION_S)
             self.hosts[index] = self.place.started(ReplicaHost(self.sessions[index], index, f"host-{index}"))
         self.until_online(*indices)
 

@@ -11,7 +11,7 @@ from app.cluster.election import Candidate, Roles, prepare
 from app.consistency.engine.fencing import NO_EPOCH, Epoch
 from app.zookeeper import client as zk, paths
 from app.zookeeper.link import Link
-from tests.conftest import Place, eventually
+from tests.conftest import STEADY_SESSION_S, Place, eventually
 from tests.integration.expiry import expire
 from tests.integration.pair_cast import when_sent
 
@@ -22,7 +22,7 @@ class Stander:
     def __init__(self, place: Place, name: str) -> None:
         self.name = name
         self.link: Link = place.link()
-        self.client = place.client(self.link)
+        self.client = place.client(self.link, STEADY_SESSION_S)
         self.parts: list[str] = []
         self.before: list[Epoch] = []
         self.leading: Epoch | None = None
@@ -173,7 +173,7 @@ def test_a_next_in_line_that_is_not_ready_for_this_epoch_is_not_recorded(stands:
 
 def test_a_seat_taken_by_a_create_that_nobody_answered_is_kept(stands: Stands) -> None:
     link = stands.place.link()
-    client = stands.place.client(link)
+    client = stands.place.client(link, STEADY_SESSION_S)
     create_async = client.create_async
 
     def cut_first(*args: Any, **options: Any) -> Any:

@@ -25,7 +25,7 @@ from app.demo.pods import Pod
 from app.demo.run import Run
 from app.errors import BadSettingError, InDoubt, Malformed, NoBackup, Refused
 from app.zookeeper import client as zk, paths
-from tests.conftest import SESSION_S, Ensemble, Place, eventually
+from tests.conftest import SESSION_S, STEADY_SESSION_S, Ensemble, Place, eventually
 
 STEP_S = 20.0
 CONFIG = Part(kind="config", session_timeout_s=SESSION_S, refresh_s=1)
@@ -47,10 +47,10 @@ class Inn:
     @contextmanager
     def run(self, *, prepared: bool = True) -> Iterator["Running"]:
         """A run that has invited this worker."""
-        own = zk.connect(self.hosts, session_timeout_s=10)
+        own = zk.connect(self.hosts, session_timeout_s=STEADY_SESSION_S, deadline_s=30)
         run = Run(own, "test", (self.name,))
         run.open()
-        client = zk.connect(self.hosts, chroot=run.chroot, session_timeout_s=10)
+        client = zk.connect(self.hosts, chroot=run.chroot, session_timeout_s=STEADY_SESSION_S, deadline_s=30)
         if prepared:
             prepare(client, zk.Deadline(20))
         cast = GuestPods(client, (self.name,))
@@ -98,7 +98,7 @@ class Running:
 
 @pytest.fixture
 def inn(ensemble: Ensemble, place: Place, tmp_path: Path) -> Iterator[Inn]:
-    client = zk.connect(ensemble.hosts, session_timeout_s=SESSION_S)
+    client = zk.connect(ensemble.hosts, session_timeout_s=STEADY_SESSION_S, deadline_s=30)
     name = f"inn-{place.chroot[-8:]}"
     guests = Guests(client, name, ensemble.hosts, tmp_path / "guests")
     guests.start()
@@ -197,7 +197,7 @@ def test_a_guest_ends_when_the_runs_root_is_gone(inn: Inn) -> None:
         running.pod(CONFIG)
         assert ports() > 0
     eventually(lambda: not inn.guests._guests and ports() == 0, what="no guest, no link")
-    assert inn.disks() == []
+    eventually(lambda: inn.disks() == [], what="no disk")
 
 
 def test_a_guest_ends_when_its_run_has_had_no_owner_for_a_while(
@@ -229,7 +229,7 @@ def test_an_owner_who_comes_back_in_time_keeps_his_guest(inn: Inn, monkeypatch: 
 
 
 def test_a_run_that_does_not_invite_leaves_no_watch_and_no_guest(inn: Inn) -> None:
-    own = zk.connect(inn.hosts, session_timeout_s=10)
+    own = zk.connect(inn.hosts, session_timeout_s=STEADY_SESSION_S, deadline_s=30)
     run = Run(own, "test")
     run.open()
     try:

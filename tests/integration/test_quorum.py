@@ -18,7 +18,7 @@ from app.demo.recording import recorded_read, recorded_write
 from app.demo.servers import Servers
 from app.errors import InDoubt, Refused, TooFewReplicas
 from app.zookeeper import client as zk, paths
-from tests.conftest import Place, eventually
+from tests.conftest import Place, eventually, follower_of, leader_of
 from tests.integration.expiry import expire
 from tests.integration.quorum_cast import ALL, OBJECT, Asking, Cast, Load, Staged, recorded, shown
 
@@ -198,7 +198,7 @@ def test_a_write_commits_although_two_hosts_die_between_its_first_and_its_third_
     may_store: Any = eventlet.event.Event()
     replicas = cast.replicas()
     replicas.before_store = lambda index: None if index == 1 else may_store.wait()
-    version = cast.register(replicas, on_ack=two_die, timeout_s=5.0).write(b"v2")
+    version = cast.register(replicas, on_ack=two_die, timeout_s=30.0).write(b"v2")
     assert acks[0] == 1
     assert set(acks[1:]) == {2, 3}
     assert cast.register(choose=Asking(3, 4, 5)).read() == Versioned(version, b"v2")
@@ -383,7 +383,7 @@ def another_session(client: Any, before: int | None) -> None:
 
 def test_an_expired_session_of_who_asks_costs_nothing_that_was_written(cast: Cast) -> None:
     recorder = Recorder()
-    write, read = recorded(recorder, "client", cast.register(timeout_s=5.0))
+    write, read = recorded(recorder, "client", cast.register(timeout_s=30.0))
     for index in ALL:
         before = zk.session_id(cast.askers[index])
         write()
@@ -442,18 +442,13 @@ def test_a_load_is_linearizable_through_the_sigkill_of_the_leading_server(
     recorder = Recorder()
     load = Load([cast.register() for _ in range(4)], recorder)
     load.until_done(60)
-    leader = servers.leader()
-    assert leader is not None
+    leader = leader_of(servers)
     servers.kill(leader)
     recorder.fault("crash", f"server {leader}")
     load.until_done(60)
     load.stop()
     verdict = judged(recorder)
     assert verdict.outcome == "held", verdict.sentence
-
-
-def follower_of(servers: Servers) -> Any:
-    return next(status for status in servers.status() if status.mode == "follower")
 
 
 def test_a_load_is_linearizable_while_a_server_is_cut_from_its_leader_and_its_clients_are_not(

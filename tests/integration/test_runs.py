@@ -16,7 +16,7 @@ from app.demo.run import Run, remove, sweep
 from app.errors import Unreachable
 from app.zookeeper import client as zk, paths
 from app.zookeeper.link import Link
-from tests.conftest import SESSION_S, Place, eventually
+from tests.conftest import STEADY_SESSION_S, Place, eventually
 
 STEP_S = 20.0
 GENEROUS_S = 60.0
@@ -59,7 +59,7 @@ def test_two_runs_at_once_see_nothing_of_each_other(place: Place) -> None:
         with opened(place) as other:
             assert one.chroot != other.chroot
             corners = [
-                zk.connect(place.hosts, chroot=place.chroot + run.chroot, session_timeout_s=SESSION_S)
+                zk.connect(place.hosts, chroot=place.chroot + run.chroot, session_timeout_s=STEADY_SESSION_S)
                 for run in (one, other)
             ]
             for number, corner in enumerate(corners):
@@ -231,7 +231,6 @@ def test_a_run_that_can_not_be_opened_says_so_in_one_line(
 def test_a_store_that_falls_silent_while_a_run_sweeps_is_said_in_one_line(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(zk, "STEP_S", 0.3)
     link = place.link()
     run = Run(place.client(link), "easy")
     hold = run._hold
@@ -239,6 +238,7 @@ def test_a_store_that_falls_silent_while_a_run_sweeps_is_said_in_one_line(
     def hold_and_cut() -> None:
         hold()
         link.cut()
+        monkeypatch.setattr(zk, "STEP_S", 0.3)
 
     monkeypatch.setattr(run, "_hold", hold_and_cut)
     try:
@@ -279,7 +279,7 @@ def test_removing_copes_with_children_that_are_still_being_added(place: Place) -
     def add() -> None:
         nonlocal added
         until = zk.Deadline(0.7)
-        while not until.passed:
+        while not (added and until.passed):
             with suppress(NoNodeError):  # its parent was removed under its feet
                 zk.wait(adding.ensure_path_async(f"{root}/nodes/{added}/deep"), zk.Deadline(STEP_S))
                 added += 1
