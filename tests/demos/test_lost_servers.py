@@ -6,7 +6,7 @@ from contextlib import ExitStack
 import pytest
 
 from app.demo.servers import Servers
-from tests.conftest import Ensemble
+from tests.conftest import Ensemble, leader_of
 from tests.demos.conftest import SingleServer
 from tests.demos.playing import DEMOS, Playing
 
@@ -20,8 +20,7 @@ def test_a_load_survives_the_sigkill_of_the_leader(demo: str, ensemble: Ensemble
     options = ("--protocol", "full", "--operations", "300", "--faults", "none")
     with Playing(demo, *options, zookeeper={"ZK_HOSTS": ensemble.hosts}) as playing:
         playing.wait_for_the_load()
-        leader = servers.leader()
-        assert leader is not None
+        leader = leader_of(servers)
         servers.kill(leader)
         assert "meanwhile: " not in playing.stdout, "the load was over before the leader was killed"
         time.sleep(4)

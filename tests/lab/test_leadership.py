@@ -35,7 +35,7 @@ def one_server() -> Iterator[Ensemble]:
 def store(one_server: Ensemble) -> Iterator[KazooClient]:
     """A client that writes what workers would; /epoch and the election are gone afterwards."""
     client = KazooClient(one_server.hosts, timeout=4.0)
-    client.start(timeout=15)
+    client.start(timeout=60)
     client.create(paths.ELECTION)
     try:
         yield client

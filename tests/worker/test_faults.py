@@ -21,6 +21,7 @@ from app.demo.servers import Servers
 from app.zookeeper import client as zk, paths
 from lab.workers import COMMAND
 from tests.client import PATIENCE_S
+from tests.conftest import leader_of
 from tests.worker.conftest import Cluster, Picture, as_file, as_pixels, equalized, noise
 
 # Big enough, and in small enough tasks, that a phase takes long enough to be hit in its middle.
@@ -168,8 +169,7 @@ def test_a_job_survives_the_leader_of_the_ensemble(
 ) -> None:
     job_id = cluster.caught(as_file(picture), "histograms", at_least=5)
 
-    leader = servers.leader()
-    assert leader is not None
+    leader = leader_of(servers)
     servers.kill(leader)
 
     assert is_right(cluster, job_id, picture)
