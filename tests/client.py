@@ -1,6 +1,7 @@
 """A client of the workers over HTTP: as a student's curl, but more patient."""
 
 import time
+import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import suppress
@@ -62,11 +63,15 @@ class Client(ABC):
             assert time.monotonic() < deadline, said
             time.sleep(0.1)
 
-    def stored(self, data: bytes, name: str = "picture.png") -> str:
-        """Upload, and be told that it is stored; the job's id. A busy cluster that refuses is asked again."""
-        deadline = time.monotonic() + PATIENCE_S
-        while (answer := self.upload(data, name)).status_code == 503:
+    def stored(self, data: bytes, name: str = "picture.png", **fields: str) -> str:
+        """Upload, and be told that it is stored; the job's id. A busy cluster that refuses is asked again.
+
+        So is one in doubt, by the same key; an aborted one by another.
+        """
+        deadline, key = time.monotonic() + PATIENCE_S, str(uuid.uuid4())
+        while (answer := self.upload(data, name, key, **fields)).status_code in (503, 504):
             assert time.monotonic() < deadline, answer.text
+            key = str(uuid.uuid4()) if answer.json().get("aborted") else key
             time.sleep(0.1)
         assert answer.status_code == 200, answer.text
         return str(answer.json()["job_id"])

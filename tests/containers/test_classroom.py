@@ -56,13 +56,13 @@ def test_a_demo_in_a_pod_may_keep_to_itself(classroom: Classroom) -> None:
 
 def test_a_watch_sees_a_deleted_pod_and_the_one_that_takes_its_place(classroom: Classroom) -> None:
     watcher, doomed = classroom.workers[0], classroom.workers[3]
-    command = ["python3", "demo_hard_quorum.py", "--watch", "30"]
+    command = ["python3", "demo_hard_quorum.py", "--watch", "60"]
     with ThreadPoolExecutor(1) as other:
         watching = other.submit(watcher.container.exec_run, command)
         time.sleep(8)
         classroom.remove(doomed)
         successor = classroom.add()
-        status, output = watching.result(120)
+        status, output = watching.result(200)
 
     assert isinstance(output, bytes)
     said = output.decode()

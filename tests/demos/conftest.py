@@ -108,9 +108,9 @@ class Pods:
         """The main session of each worker that is there now."""
         client = zk.connect(self.hosts, session_timeout_s=10, deadline_s=30)
         try:
-            zk.wait(client.sync_async("/"), zk.Deadline(10))
+            zk.wait(client.sync_async("/"), zk.Deadline(20))
             asked = {pod: client.exists_async(paths.node(pod)) for pod in self.names}
-            found = {pod: zk.wait(result, zk.Deadline(10)) for pod, result in asked.items()}
+            found = {pod: zk.wait(result, zk.Deadline(20)) for pod, result in asked.items()}
             return {pod: stat.ephemeralOwner for pod, stat in found.items() if stat is not None}
         finally:
             zk.disconnect(client)
@@ -119,8 +119,8 @@ class Pods:
         """Who hosts a replica of the cluster at work now."""
         client = zk.connect(self.hosts, session_timeout_s=10, deadline_s=30)
         try:
-            slots = zk.wait(client.get_children_async(paths.HOSTS), zk.Deadline(10))
-            found = [zk.get(client, f"{paths.HOSTS}/{slot}", zk.Deadline(10)) for slot in slots]
+            slots = zk.wait(client.get_children_async(paths.HOSTS), zk.Deadline(20))
+            found = [zk.get(client, f"{paths.HOSTS}/{slot}", zk.Deadline(20)) for slot in slots]
             return {data.decode() for data, _ in filter(None, found)}
         finally:
             zk.disconnect(client)

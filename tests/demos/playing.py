@@ -163,7 +163,7 @@ class Playing:
     def stderr(self) -> str:
         return "".join(self._err)
 
-    def wait_for(self, text: str, within_s: float = 60.0) -> None:
+    def wait_for(self, text: str, within_s: float = RUN_S) -> None:
         """Until it has printed ``text`` on standard output."""
         deadline = time.monotonic() + within_s
         while text not in self.stdout:
@@ -177,7 +177,7 @@ class Playing:
 
     def wait_for_the_load(self) -> None:
         """Until its act with the load has begun, and a little longer: into the middle of it."""
-        self.wait_for("; faults: ", RUN_S)
+        self.wait_for("; faults: ")
         time.sleep(1.0)
 
     def enter(self) -> None:

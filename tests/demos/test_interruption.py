@@ -56,19 +56,19 @@ def test_what_a_killed_run_leaves_a_later_one_sweeps_once_it_is_ownerless_and_ol
         within(60, lambda: not processes(playing), f"its client processes end: {processes(playing)}")
     (root,) = (f"{paths.DEMOS}/{name}" for name in roots(single_server.hosts))
 
-    client = zk.connect(single_server.hosts, session_timeout_s=10)
+    client = zk.connect(single_server.hosts, session_timeout_s=10, deadline_s=30)
     try:
         mine = f"{paths.DEMOS}/later"
-        zk.ensure(client, (mine,), zk.Deadline(5))
+        zk.ensure(client, (mine,), zk.Deadline(20))
         monkeypatch.setattr(run_of_a_demo, "ORPHANED_AFTER_S", 0.0)
         assert run_of_a_demo.sweep(client, mine) == []  # its session is not over yet
-        within(60, lambda: zk.get(client, root + paths.OWNER, zk.Deadline(5)) is None, "it has no owner")
+        within(60, lambda: zk.get(client, root + paths.OWNER, zk.Deadline(20)) is None, "it has no owner")
         monkeypatch.setattr(run_of_a_demo, "ORPHANED_AFTER_S", 3600.0)
         assert run_of_a_demo.sweep(client, mine) == []  # it may yet come back with a new session
         monkeypatch.setattr(run_of_a_demo, "ORPHANED_AFTER_S", 0.0)
-        zk.wait(client.set_async(mine, b"a heartbeat"), zk.Deadline(5))
+        zk.wait(client.set_async(mine, b"a heartbeat"), zk.Deadline(20))
         assert run_of_a_demo.sweep(client, mine) == [root]
-        run_of_a_demo.remove(client, mine, zk.Deadline(5))
+        run_of_a_demo.remove(client, mine, zk.Deadline(20))
     finally:
         zk.disconnect(client)
     assert roots(single_server.hosts) == set()

@@ -10,7 +10,7 @@ from tests.demos.conftest import Pods, SingleServer
 from tests.demos.playing import assert_one_line, play
 from tests.demos.test_options import KEYS, only_object
 
-pytestmark = [pytest.mark.whole, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.whole
 
 USAGE, IN_DOUBT = 2, 4
 
@@ -19,7 +19,8 @@ def live(hosts: str) -> tuple[bytes, int] | None:
     """The live configuration, and its version."""
     client = zk.connect(hosts, session_timeout_s=10, deadline_s=30)
     try:
-        found = zk.get(client, paths.CONFIG, zk.Deadline(10))
+        zk.wait(client.sync_async(paths.CONFIG), zk.Deadline(20))  # our server may lag behind theirs
+        found = zk.get(client, paths.CONFIG, zk.Deadline(20))
         return (found[0], found[1].version) if found else None
     finally:
         zk.disconnect(client)

@@ -112,14 +112,14 @@ def config(place: Place, monkeypatch: pytest.MonkeyPatch) -> Any:
     """A client on a store whose configuration is the initial one."""
     monkeypatch.setattr(easy, "global_app_config", dict(INITIAL))
     client = place.client()
-    zk.wait(client.create_async(paths.CONFIG, b'{"chunk_size": 1024}', makepath=True), zk.Deadline(5))
+    zk.wait(client.create_async(paths.CONFIG, b'{"chunk_size": 1024}', makepath=True), zk.Deadline(20))
     return client
 
 
 def test_the_watch_keeps_what_it_is_told(config: Any) -> None:
     replica = ConfigReplica(config, "replica-1")
-    zk.wait(config.set_async(paths.CONFIG, b'{"chunk_size": 512, "reducers": 3}'), zk.Deadline(5))
-    data, stat = zk.wait(config.get_async(paths.CONFIG), zk.Deadline(5))
+    zk.wait(config.set_async(paths.CONFIG, b'{"chunk_size": 512, "reducers": 3}'), zk.Deadline(20))
+    data, stat = zk.wait(config.get_async(paths.CONFIG), zk.Deadline(20))
     easy.watch_global_config(data, stat, None, client=replica)
     assert easy.global_app_config == {"chunk_size": 512, "reducers": 3}
     assert replica.copy.mzxid == stat.mzxid
@@ -128,8 +128,8 @@ def test_the_watch_keeps_what_it_is_told(config: Any) -> None:
 def test_the_watch_keeps_the_last_good_value_when_it_is_told_nonsense(config: Any) -> None:
     replica = ConfigReplica(config, "replica-1")
     for text in (b'{"chunk_size": 512}', easy.SMUGGLED, b'{"chunk_size": -1}', b""):
-        zk.wait(config.set_async(paths.CONFIG, text), zk.Deadline(5))
-        data, stat = zk.wait(config.get_async(paths.CONFIG), zk.Deadline(5))
+        zk.wait(config.set_async(paths.CONFIG, text), zk.Deadline(20))
+        data, stat = zk.wait(config.get_async(paths.CONFIG), zk.Deadline(20))
         easy.watch_global_config(data, stat, None, client=replica)
         assert easy.global_app_config == {"chunk_size": 512}
     assert replica.rejected
@@ -202,13 +202,13 @@ def test_two_requests_without_an_id_are_two(pair: tuple[Member, Member]) -> None
 def test_the_listener_copies_what_is_new_and_then_acknowledges_it(place: Place, tmp_path: Path) -> None:
     client, disk = place.client(), Disk(tmp_path / "node-2")
     recorded = Epoch(1, "node-1", "seat-1", "node-2", "seat-2").to_bytes()
-    stat = zk.wait(client.set_async(paths.EPOCH, recorded), zk.Deadline(5))
+    stat = zk.wait(client.set_async(paths.EPOCH, recorded), zk.Deadline(20))
     backup = Backup(client, disk, Epoch.from_znode(recorded, stat.version), "node-2")
-    zk.wait(client.create_async(paths.job("job-1"), b"a payload"), zk.Deadline(5))
+    zk.wait(client.create_async(paths.job("job-1"), b"a payload"), zk.Deadline(20))
 
     medium.backup_replication_listener(["job-1"], client=backup)
 
-    found = eventually(lambda: zk.get(client, paths.backup_ack("job-1"), zk.Deadline(2)), SOON_S)
+    found = eventually(lambda: zk.get(client, paths.backup_ack("job-1"), zk.Deadline(20)), SOON_S)
     ack = Ack.from_bytes(found[0])
     assert (ack.author, ack.epoch, ack.sha256) == ("node-2", 1, sha256(b"a payload"))
     assert disk.load("job-1", ack.sha256) == b"a payload"
@@ -225,7 +225,7 @@ def hosts(place: Place) -> Any:
     client = place.client()
 
     def served() -> int:
-        return len(zk.wait(client.get_children_async(paths.HOSTS), zk.Deadline(2)))
+        return len(zk.wait(client.get_children_async(paths.HOSTS), zk.Deadline(20)))
 
     eventually(lambda: served() == hard.N, what="five hosts serve")
     return client
@@ -247,7 +247,7 @@ def test_a_client_for_each_replica_does_as_well_as_one_for_all(hosts: Any, place
 def test_a_read_of_an_object_that_was_never_written_is_refused_and_creates_nothing(hosts: Any) -> None:
     with pytest.raises(TooFewReplicas, match="never created"):
         hard.quorum_read("histogram_matrix", client=hosts)
-    assert zk.wait(hosts.exists_async(paths.object_root("histogram_matrix")), zk.Deadline(5)) is None
+    assert zk.wait(hosts.exists_async(paths.object_root("histogram_matrix")), zk.Deadline(20)) is None
 
 
 def test_objects_are_told_apart(hosts: Any) -> None:

@@ -1,5 +1,6 @@
 """`python -m proof` and its three instruments, which `python -m lab` hands on to it."""
 
+import json
 import os
 import subprocess
 import sys
@@ -67,7 +68,8 @@ def test_without_zk_hosts_servers_are_started_as_asked_and_the_status_is_the_mea
     need("java")
     options = ("--samples", "1", "--only", "configuration", "--json")
     done = run("lab", "bench", "--servers", "1", "--backend", "java", *options)
-    assert done.returncode == 0, done.stderr
+    # "In doubt" is honest on a machine that is too busy for the one section.
+    assert done.returncode == (4 if json.loads(done.stdout)["left_out"] else 0), done.stderr
     assert done.stdout.startswith('{"samples": 1')
     assert done.stderr.startswith("lab: one ZooKeeper server in Java processes on ")
     assert "using the ZooKeeper" not in done.stderr

@@ -205,7 +205,7 @@ def test_where_no_port_is_free_that_is_an_error_and_leaves_no_thread(monkeypatch
         Forwarder(taken.getsockname()[1]),
     ):
         pass
-    assert threading.active_count() == before
+    until(lambda: threading.active_count() <= before, threading.enumerate)
 
 
 def open_files() -> int:
@@ -227,7 +227,7 @@ def test_thousands_of_connections_leave_no_thread_and_no_socket(entrance: Forwar
         with ThreadPoolExecutor(8) as pool:
             assert len(list(pool.map(short, range(2_000)))) == 2_000
         none_left(entrance)
-        until(lambda: threading.active_count() == threads, threading.enumerate)
+        until(lambda: threading.active_count() <= threads, threading.enumerate)
         until(lambda: open_files() <= files, open_files)
 
 
@@ -241,8 +241,8 @@ def test_its_end_breaks_what_is_still_open() -> None:
         for client in calls:
             with pytest.raises(ConnectionResetError):
                 client.recv(1)
-    assert threading.active_count() == threads
-    assert open_files() == files
+    until(lambda: threading.active_count() <= threads, threading.enumerate)
+    until(lambda: open_files() <= files, open_files)
 
 
 def test_its_end_closes_what_is_being_accepted_at_that_moment() -> None:
@@ -264,12 +264,13 @@ def relays() -> Iterator[Relays]:
 def test_a_cut_route_carries_nothing_and_delivers_after_healing(relays: Relays) -> None:
     with worker("b") as b:
         route = relays.between(1, 2, b)
-        with socket.create_connection(("127.0.0.1", route.port), timeout=0.3) as client:
+        with socket.create_connection(("127.0.0.1", route.port), timeout=10) as client:
             assert client.recv(1) == b"b"
             relays.cut(2)
             client.sendall(b"late")
-            with socket.create_connection(("127.0.0.1", route.port), timeout=0.3) as another:
+            with socket.create_connection(("127.0.0.1", route.port), timeout=10) as another:
                 for end in (client, another):
+                    end.settimeout(0.3)
                     with pytest.raises(TimeoutError):
                         end.recv(1)
                 relays.heal(2)

@@ -43,10 +43,10 @@ def test_axe_finds_no_serious_fault(
     tab.says("#quorum-said", "wrote")
     tab.press("#show-logs")
     tab.says("#panes", "ACK")
-    victim = next(worker for worker in cluster.workers.all if worker.role() == "worker")
+    victim = cluster.who("worker")
     cluster.kill(victim)
     tab.says(".card.gone", victim.pod)
-    tab.page.wait_for_timeout(500)  # colours fade
+    tab.page.wait_for_function("() => !document.getAnimations().length")  # colours fade
 
     tab.page.evaluate(f"{axe}; undefined")
     found: list[dict[str, Any]] = tab.page.evaluate("async () => (await axe.run()).violations")

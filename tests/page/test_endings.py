@@ -71,7 +71,7 @@ def test_a_finger_on_an_old_job_stays_there_while_another_job_runs(tab: Tab, clu
     tab.says("#jobs tr:first-child", "old.tif", "done")
     tab.page.focus("#jobs tr:first-child button")
 
-    assert cluster.upload(photo(), "new.tif").status_code == 200
+    cluster.stored(photo(), "new.tif")
 
     tab.says("#jobs tr:first-child", "new.tif", "done")
     assert tab.page.evaluate("() => document.activeElement.textContent") == "old.tif"

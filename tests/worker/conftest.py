@@ -51,6 +51,11 @@ class Cluster(Client):
             time.sleep(0.05)
         raise AssertionError(f"nobody is {role}: {self.roles()}")
 
+    def plain(self) -> list[Worker]:
+        """The three that are neither master nor backup."""
+        roles = self.settle()
+        return [worker for worker in self.workers.all if roles[worker.pod] == "worker"]
+
     def new_master(self, other_than: Worker) -> Worker:
         """Wait until another worker leads."""
         deadline = time.monotonic() + PATIENCE_S
@@ -98,13 +103,14 @@ class Cluster(Client):
         self.settle()
         self.configure(1024)
 
-    def settle(self) -> None:
+    def settle(self) -> dict[str, str]:
+        """Wait until each has its role and its slot; the roles by pod."""
         deadline = time.monotonic() + PATIENCE_S
         while True:
             roles = self.roles()
             nodes = self._nodes()
             if sorted(roles.values()) == ["backup", "master", "worker", "worker", "worker"] and nodes == 5:
-                return
+                return roles
             assert time.monotonic() < deadline, (roles, nodes)
             time.sleep(0.1)
 

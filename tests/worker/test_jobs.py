@@ -29,10 +29,9 @@ def test_the_engine_knows_nothing_of_pictures(cluster: Cluster) -> None:
     cluster.configure(50)
     text = "the quick brown fox\njumps over the lazy dog\n" * 400
 
-    answer = cluster.upload(text.encode(), "text.txt", job="wordcount")
+    job_id = cluster.stored(text.encode(), "text.txt", job="wordcount")
 
-    words = json.loads(cluster.result(answer.json()["job_id"]))
-    assert answer.status_code == 200
+    words = json.loads(cluster.result(job_id))
     assert json.dumps(words).count('"the": 800') == 1, words
     assert Counter(text.split())["the"] == 800
 

@@ -49,7 +49,6 @@ def test_an_upload_by_curl_gives_the_picture_that_one_process_makes(cluster: Clu
     assert sorted(node["slot"] for node in nodes["nodes"]) == [1, 2, 3, 4, 5]
 
 
-@pytest.mark.timeout(180)
 @pytest.mark.parametrize("line", DEMO_LINES)
 def test_a_demo_with_live_workers_holds(cluster: Cluster, line: str) -> None:
     command = line.replace("<as printed>", cluster.hosts).replace(".venv/bin/python", sys.executable)
