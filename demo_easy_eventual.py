@@ -20,11 +20,9 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-from kazoo.recipe.watchers import DataWatch
-
 from app.checker.judges import judge_copies
 from app.consistency.as_in_the_notes import BlindPublisher, overwrite
-from app.consistency.eventual import INITIAL, ConfigReplica, Copy, publish
+from app.consistency.eventual import INITIAL, ConfigReplica, Copy, DataWatch, publish
 from app.demo.copies import Copies
 from app.demo.demo_run import Demo, leave, main_of
 from app.demo.stage import Stage

@@ -4,3 +4,5 @@ The process that owns the ensemble (the supervisor) is never the one that uses i
 eventlet, and a Docker SDK call or a wait for a process would freeze every green thread of theirs. They ask
 the supervisor through a Unix socket instead (`lab/control.py`; the asking side is `app/demo/servers.py`).
 """
+
+import app as app  # which says in one line what this Python lacks

@@ -38,7 +38,7 @@ from app.zookeeper.reconcile import RECHECK_S, Reconciler
 
 log = logging.getLogger(__name__)
 
-__all__ = ["INITIAL", "ConfigReplica", "Copy", "current_zxid", "encoded", "parse", "publish"]
+__all__ = ["INITIAL", "ConfigReplica", "Copy", "DataWatch", "current_zxid", "encoded", "parse", "publish"]
 
 
 # --- decisions: pure functions over values --------------------------------------------------------------
