@@ -22,7 +22,7 @@ def test_all_three_and_each_twice_hold_side_by_side(ensemble: Ensemble) -> None:
 
 
 def test_a_run_touches_no_live_configuration_and_nobody_elses_root(ensemble: Ensemble, place: Place) -> None:
-    live = zk.connect(ensemble.hosts, session_timeout_s=10)
+    live = zk.connect(ensemble.hosts, session_timeout_s=10, deadline_s=30)
     try:
         there = set(zk.wait(live.get_children_async("/"), zk.Deadline(5)))
         (played,) = play_at_once(

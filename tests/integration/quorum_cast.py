@@ -74,11 +74,11 @@ class Cast:
         return Staged(self.askers.values())
 
     def register(self, replicas: Replicas | None = None, **options: Any) -> Register:
-        patience = {"timeout_s": 10.0, **options}  # a machine may be busy elsewhere
+        patience = {"timeout_s": 20.0, **options}  # a machine may be busy elsewhere
         return Register(replicas or self.replicas(), Quorum(), **patience)
 
     def notes(self, replicas: Replicas | None = None) -> NotesRegister:
-        return NotesRegister(replicas or self.replicas(), Quorum(), timeout_s=10.0)
+        return NotesRegister(replicas or self.replicas(), Quorum(), timeout_s=20.0)
 
     # -- what there is, seen without any protocol ---------------------------------------------------------
 

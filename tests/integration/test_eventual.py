@@ -699,7 +699,7 @@ class Observed:
         self.replicas = [self._replica(f"replica-{number}", where) for number, where in enumerate(hosts, 1)]
 
     def _replica(self, name: str, hosts: str) -> ConfigReplica:
-        client = zk.connect(hosts, chroot=self.place.chroot, session_timeout_s=SESSION_S)
+        client = zk.connect(hosts, chroot=self.place.chroot, session_timeout_s=SESSION_S, deadline_s=30)
         self.place._closing.callback(zk.disconnect, client)
         observing = ConfigReplica(client, name, on_apply=lambda copy: self.observe(name, copy), refresh_s=0.5)
         started: ConfigReplica = self.place.started(observing)

@@ -6,6 +6,7 @@ import struct
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -387,7 +388,9 @@ def test_a_client_skips_a_server_that_is_dead(place: Place) -> None:
     with nobody_listens() as dead:
         link = Link(f"127.0.0.1:{dead},{place.hosts.split(',')[0]},127.0.0.1:{dead}")
         try:
-            client = zk.connect(link.hosts, chroot=place.chroot, session_timeout_s=SESSION_S)
+            client = zk.connect(
+                link.hosts, chroot=place.chroot, session_timeout_s=STEADY_SESSION_S, deadline_s=30
+            )
             assert zk.wait(client.exists_async("/nodes"), zk.Deadline(60))
             zk.disconnect(client)
         finally:
@@ -428,7 +431,8 @@ def test_a_session_survives_a_short_cut(place: Place) -> None:
 def test_faults_by_the_hundred_under_load_confuse_no_green_thread_and_leak_nothing(place: Place) -> None:
     before = descriptors()
     link = Link(place.hosts)
-    clients = [zk.connect(link.hosts, chroot=place.chroot, session_timeout_s=SESSION_S) for _ in range(3)]
+    connect = partial(zk.connect, session_timeout_s=SESSION_S, deadline_s=30)
+    clients = [connect(link.hosts, chroot=place.chroot) for _ in range(3)]
     done = [0, 0, 0]
 
     def work(number: int) -> None:

@@ -13,7 +13,7 @@ from app.checker.verdict import Verdict
 from app.consistency.as_in_the_notes import NotesRegister
 from app.consistency.engine.replicas import NoReply, Offline, ReplicaHost, Replicas, ZnodeValue
 from app.consistency.engine.versions import UNWRITTEN, Version, Versioned, encode
-from app.consistency.quorum import Quorum, Register
+from app.consistency.quorum import Register
 from app.demo.recording import recorded_read, recorded_write
 from app.demo.servers import Servers
 from app.errors import InDoubt, Refused, TooFewReplicas
@@ -198,7 +198,7 @@ def test_a_write_commits_although_two_hosts_die_between_its_first_and_its_third_
     may_store: Any = eventlet.event.Event()
     replicas = cast.replicas()
     replicas.before_store = lambda index: None if index == 1 else may_store.wait()
-    version = cast.register(replicas, on_ack=two_die, timeout_s=30.0).write(b"v2")
+    version = cast.register(replicas, on_ack=two_die).write(b"v2")
     assert acks[0] == 1
     assert set(acks[1:]) == {2, 3}
     assert cast.register(choose=Asking(3, 4, 5)).read() == Versioned(version, b"v2")
@@ -286,7 +286,7 @@ def test_a_store_that_happened_and_whose_answer_was_lost_counts_once_it_is_seen(
         cast.links[index].cut(requests=False)
 
     replicas.before_store = deafened
-    writing = eventlet.spawn(cast.register(replicas, timeout_s=10.0).write, b"v2")
+    writing = eventlet.spawn(cast.register(replicas).write, b"v2")
     eventually(lambda: cast.values() == [b"v2"] * 5, what="all stores, unheard")
     assert replicas.answered == []
     stored = cast.znodes()
@@ -312,7 +312,7 @@ def test_a_write_whose_answers_are_all_lost_is_in_doubt_and_was_not_refused(cast
 
 
 def test_a_value_over_the_limit_of_a_znode_is_refused_and_the_largest_one_fits(cast: Cast) -> None:
-    register = cast.register(timeout_s=10.0)
+    register = cast.register()
     everywhere(cast, b"v1")
     before = cast.znodes()
     with pytest.raises(Refused, match="limit"):
@@ -335,7 +335,7 @@ def test_an_object_is_created_whole_in_one_transaction(cast: Cast) -> None:
 
 def test_an_object_created_by_two_at_once_is_one_object(cast: Cast) -> None:
     clients = (cast.place.client(), cast.place.client())
-    registers = [Register(Replicas("twice", [client] * 5), Quorum()) for client in clients]
+    registers = [cast.register(Replicas("twice", [client] * 5)) for client in clients]
     for creating in [eventlet.spawn(register.create) for register in registers]:
         creating.wait()
     version = registers[0].write(b"v1")
@@ -346,8 +346,8 @@ def test_an_object_created_by_two_at_once_is_one_object(cast: Cast) -> None:
 def test_what_begins_while_the_network_is_away_for_a_moment_waits_for_it(cast: Cast) -> None:
     version = cast.register().write(b"v1")
     with cast.without(1, 2, 3):
-        reading = eventlet.spawn(cast.register(timeout_s=10.0).read)
-        writing = eventlet.spawn(cast.register(timeout_s=10.0).write, b"v2")
+        reading = eventlet.spawn(cast.register().read)
+        writing = eventlet.spawn(cast.register().write, b"v2")
         eventlet.sleep(0)  # both have begun
     assert reading.wait().version >= version
     assert writing.wait() > version
@@ -358,7 +358,7 @@ def test_a_slow_replica_is_not_waited_for(cast: Cast) -> None:
     goes_on: Any = eventlet.event.Event()
     replicas.before_store = lambda index: goes_on.wait(timeout=30.0) if index == 5 else None
     cast.links[5].slow(0.1)
-    cast.register(replicas, timeout_s=10.0).write(b"v1")
+    cast.register(replicas).write(b"v1")
     assert cast.register(choose=Asking(5, 1, 2)).read().value == b"v1"
     assert 5 not in replicas.answered, "both have returned before it answered"
     assert cast.held()[5] == UNWRITTEN
@@ -383,7 +383,7 @@ def another_session(client: Any, before: int | None) -> None:
 
 def test_an_expired_session_of_who_asks_costs_nothing_that_was_written(cast: Cast) -> None:
     recorder = Recorder()
-    write, read = recorded(recorder, "client", cast.register(timeout_s=30.0))
+    write, read = recorded(recorder, "client", cast.register())
     for index in ALL:
         before = zk.session_id(cast.askers[index])
         write()
@@ -410,7 +410,7 @@ def test_a_host_that_comes_back_replaces_its_former_life_and_does_not_wait_for_i
 ) -> None:
     cast.dies(1)
     path = paths.host(1)
-    former = zk.connect(place.hosts, chroot=place.chroot, session_timeout_s=10)
+    former = zk.connect(place.hosts, chroot=place.chroot, session_timeout_s=10, deadline_s=30)
     try:
         zk.wait(former.create_async(path, b"host-1", ephemeral=True), zk.Deadline(20))
         cast.returns(1)

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Any
 
 import eventlet
@@ -58,10 +59,8 @@ def test_two_runs_at_once_see_nothing_of_each_other(place: Place) -> None:
     with opened(place) as one:
         with opened(place) as other:
             assert one.chroot != other.chroot
-            corners = [
-                zk.connect(place.hosts, chroot=place.chroot + run.chroot, session_timeout_s=STEADY_SESSION_S)
-                for run in (one, other)
-            ]
+            connect = partial(zk.connect, place.hosts, session_timeout_s=STEADY_SESSION_S, deadline_s=30)
+            corners = [connect(chroot=place.chroot + run.chroot) for run in (one, other)]
             for number, corner in enumerate(corners):
                 publish(corner, {"chunk_size": number + 1})
             for number, corner in enumerate(corners):
@@ -252,14 +251,15 @@ def test_a_store_that_falls_silent_while_a_run_sweeps_is_said_in_one_line(
 def test_what_can_not_be_removed_at_the_end_is_left_for_the_next_run(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runs, "_REMOVAL_S", 0.5)
     link, watching = place.link(), place.client()
     run = Run(place.client(link), "easy")
     run.open()
     link.cut()
     try:
         began = time.monotonic()
-        run.close()
+        with monkeypatch.context() as impatient:
+            impatient.setattr(runs, "_REMOVAL_S", 0.5)
+            run.close()
         assert time.monotonic() - began < GENEROUS_S
         assert exists(watching, run.chroot)
         eventually(lambda: not exists(watching, run.chroot + paths.OWNER))

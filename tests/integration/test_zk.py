@@ -84,7 +84,7 @@ def test_a_name_that_nobody_knows_is_said_so() -> None:
 def test_one_known_name_is_enough(place: Place) -> None:
     unknown = ",".join(f"no-such-host-{number}.invalid:2181" for number in range(4))
     hosts = f"{unknown},{place.hosts}"
-    client = zk.connect(hosts, session_timeout_s=SESSION_S, deadline_s=20)
+    client = zk.connect(hosts, session_timeout_s=STEADY_SESSION_S, deadline_s=30)
     assert client.connected
     zk.disconnect(client)
 
@@ -102,7 +102,7 @@ def test_who_is_killed_while_it_connects_leaves_no_client_behind(place: Place) -
 
 def test_an_orderly_end_is_the_end_of_the_session_at_once(place: Place) -> None:
     watching = place.client()
-    client = zk.connect(place.hosts, chroot=place.chroot, session_timeout_s=30)
+    client = zk.connect(place.hosts, chroot=place.chroot, session_timeout_s=30, deadline_s=30)
     zk.wait(client.create_async("/nodes/x", ephemeral=True), zk.Deadline(20))
     zk.disconnect(client)
 
@@ -119,7 +119,7 @@ def test_an_end_behind_a_cut_link_is_bounded_and_leaves_no_descriptor(
     monkeypatch.setattr(zk, "_CLOSE_DEADLINE_S", 0.2)
     link = place.link()
     before = descriptors()
-    client = zk.connect(link.hosts, chroot=place.chroot, session_timeout_s=SESSION_S)
+    client = zk.connect(link.hosts, chroot=place.chroot, session_timeout_s=SESSION_S, deadline_s=30)
     link.cut()
     try:
         zk.disconnect(client)
@@ -189,7 +189,7 @@ def test_what_waited_for_a_session_that_has_expired_is_not_answered(place: Place
 
 
 def test_a_client_that_is_closed_is_not_answered_either(place: Place) -> None:
-    client = zk.connect(place.hosts, chroot=place.chroot, session_timeout_s=SESSION_S)
+    client = zk.connect(place.hosts, chroot=place.chroot, session_timeout_s=SESSION_S, deadline_s=30)
     zk.disconnect(client)
     with pytest.raises(zk.NO_REPLY):
         zk.wait(client.get_async("/nodes"), zk.Deadline(20))
@@ -344,7 +344,7 @@ def test_a_sessions_number_is_what_its_ephemeral_znodes_carry(place: Place) -> N
         zk.wait(client.create_async("/nodes/x", ephemeral=True), zk.Deadline(20))
     stat = zk.wait(client.exists_async("/nodes/x"), zk.Deadline(20))
     assert stat.ephemeralOwner == zk.session_id(client)
-    other = zk.connect(place.hosts, session_timeout_s=SESSION_S)
+    other = zk.connect(place.hosts, session_timeout_s=STEADY_SESSION_S, deadline_s=30)
     zk.disconnect(other)
     assert zk.session_id(other) is None
 

@@ -124,7 +124,7 @@ class Cluster(Client):
 
     def configure(self, chunk_size: int) -> None:
         """Publish, unless just that is published, and wait until every worker has applied it."""
-        client = zk.connect(self.hosts, session_timeout_s=10)
+        client = zk.connect(self.hosts, session_timeout_s=10, deadline_s=30)
         try:
             zk.wait(client.sync_async(paths.CONFIG), zk.Deadline(10))
             found = zk.get(client, paths.CONFIG, zk.Deadline(10))

@@ -185,7 +185,7 @@ def test_a_worker_that_comes_while_the_configuration_is_no_json_works_all_the_sa
 
 
 def overwrite(cluster: Cluster, data: bytes) -> None:
-    client = zk.connect(cluster.hosts, session_timeout_s=10)
+    client = zk.connect(cluster.hosts, session_timeout_s=10, deadline_s=30)
     try:
         client.set(paths.CONFIG, data)
     finally:

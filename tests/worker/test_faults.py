@@ -144,7 +144,7 @@ def test_a_former_primary_drops_its_copy_of_what_was_aborted_without_it(cluster:
     kept = [worker.backup_dir / folder / f"{job_id}.{digest}" for folder in ("copies", "uploads")]
     for file in kept:
         file.write_bytes(b"its manifest")
-    client = zk.connect(cluster.hosts, session_timeout_s=10)
+    client = zk.connect(cluster.hosts, session_timeout_s=10, deadline_s=30)
     outcome = Outcome(decision="aborted", by="worker-9", epoch=1, size=12, sha256=digest)
     aborting = client.transaction()
     aborting.create(paths.job(job_id), b"")
@@ -365,7 +365,7 @@ def test_an_upload_that_is_lost_everywhere_fails_its_job_and_nothing_else(
 
 @pytest.mark.whole
 def test_a_znode_that_nobody_here_would_have_made_keeps_nobody_from_leading(cluster: Cluster) -> None:
-    client = zk.connect(cluster.hosts, session_timeout_s=10)
+    client = zk.connect(cluster.hosts, session_timeout_s=10, deadline_s=30)
     strange = "/jobs/my job"
     try:
         client.create(strange, b"by a student, in zkCli.sh")
