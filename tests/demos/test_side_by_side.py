@@ -18,28 +18,28 @@ def test_all_three_and_each_twice_hold_side_by_side(ensemble: Ensemble) -> None:
         assert played.verdict.startswith("VERDICT held: "), str(played)
         assert played.status == 0
         assert (played.stderr, played.left) == ("", [])
-    assert roots(ensemble.hosts) == before
+    assert roots(ensemble.hosts) <= before  # what an earlier test has left may be swept
 
 
 def test_a_run_touches_no_live_configuration_and_nobody_elses_root(ensemble: Ensemble, place: Place) -> None:
     live = zk.connect(ensemble.hosts, session_timeout_s=10, deadline_s=30)
     try:
-        there = set(zk.wait(live.get_children_async("/"), zk.Deadline(5)))
+        there = set(zk.wait(live.get_children_async("/"), zk.Deadline(20)))
         (played,) = play_at_once(
             [("easy", "--operations", "8", "--faults", "none")], {"ZK_HOSTS": ensemble.hosts}
         )
         assert played.status == 0, str(played)
-        assert set(zk.wait(live.get_children_async("/"), zk.Deadline(5))) == there
-        assert zk.get(place.client(), paths.CONFIG, zk.Deadline(5)) is None
-        assert zk.get(live, place.chroot, zk.Deadline(5)) is not None
+        assert set(zk.wait(live.get_children_async("/"), zk.Deadline(20))) == there
+        assert zk.get(place.client(), paths.CONFIG, zk.Deadline(20)) is None
+        assert zk.get(live, place.chroot, zk.Deadline(20)) is not None
     finally:
         zk.disconnect(live)
 
 
 def test_removing_a_tree_removes_all_of_it_and_nothing_else(place: Place) -> None:
     client = place.client()
-    zk.ensure(client, ("/a/b/c", "/a/d", "/ab"), zk.Deadline(5))
-    remove(client, "/a", zk.Deadline(5))
-    assert zk.get(client, "/a", zk.Deadline(5)) is None
-    assert zk.get(client, "/ab", zk.Deadline(5)) is not None
-    remove(client, "/a", zk.Deadline(5))  # again is harmless
+    zk.ensure(client, ("/a/b/c", "/a/d", "/ab"), zk.Deadline(20))
+    remove(client, "/a", zk.Deadline(20))
+    assert zk.get(client, "/a", zk.Deadline(20)) is None
+    assert zk.get(client, "/ab", zk.Deadline(20)) is not None
+    remove(client, "/a", zk.Deadline(20))  # again is harmless

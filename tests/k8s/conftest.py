@@ -13,7 +13,7 @@ import pytest
 from tests.conftest import ROOT
 
 Answers = dict[str, dict[str, Any]]
-RUN_S = 60
+RUN_S = 120  # patience costs nothing
 FAKE = Path(__file__).with_name("fake_tool.py")
 
 

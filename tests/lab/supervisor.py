@@ -10,7 +10,7 @@ from lab import docker_engine
 from lab.ensemble import UnavailableError
 
 TOP = Path(__file__).resolve().parents[2]
-RUN_S = 60
+RUN_S = 120  # patience costs nothing
 
 
 class Supervisor:
