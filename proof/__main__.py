@@ -1,7 +1,7 @@
-"""python -m proof matrix | chaos | bench
+"""python -m proof matrix | chaos | bench | simulate
 
-Without ZK_HOSTS it starts an ensemble, and itself again beside it: the process that supervises servers must
-not run eventlet, and the one that measures does.
+simulate needs no servers. For the others, without ZK_HOSTS, it starts an ensemble, and itself again beside it:
+the process that supervises servers must not run eventlet, and the one that measures does.
 """
 
 import argparse
@@ -16,18 +16,22 @@ from app.errors import BadSettingError, LessonError, Unreachable
 from lab.backends import UNREACHABLE, add_options, environment, given_hosts, status_of
 from lab.console import BAD_USAGE, Parser
 from lab.interrupts import Interrupts
-from proof import bench, chaos, matrix
+from proof import bench, chaos, matrix, simulation
 
 STATUS = {"held": 0, "violated": 1, "in doubt": 4}
 INTERRUPTED = 130
 # Each has SUMMARY, add_options(parser) and measure(hosts, options), which imports late what it needs: a wrong
 # option is refused at once.
 INSTRUMENTS = {"matrix": matrix, "chaos": chaos, "bench": bench}
+# These need no servers: they have run(options) instead.
+WITHOUT_SERVERS = {"simulate": simulation}
 
 
 def main(argv: Sequence[str]) -> int:
     """0 held, 1 violated, 2 bad usage, 3 no ZooKeeper, 4 in doubt, 130 interrupted."""
     options = _parser().parse_args(argv)
+    if options.name in WITHOUT_SERVERS:
+        return _alone(options)
     if not os.environ.get("ZK_HOSTS"):
         return _beside_servers(options, argv)
     if "LAB_CONTROL" not in os.environ:  # else the laboratory has said which servers these are
@@ -43,6 +47,15 @@ def _beside_servers(options: argparse.Namespace, argv: Sequence[str]) -> int:
                 return interrupts.run([sys.executable, "-m", "proof", *argv], leading)
 
         return status_of(interrupts, action)
+
+
+def _alone(options: argparse.Namespace) -> int:
+    logging.basicConfig(level=os.environ.get("LOGLEVEL", "CRITICAL").upper(), format="%(name)s: %(message)s")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        return STATUS[WITHOUT_SERVERS[options.name].run(options)]
+    except KeyboardInterrupt:
+        return INTERRUPTED
 
 
 def _measured(instrument: ModuleType, options: argparse.Namespace) -> int:
@@ -61,7 +74,7 @@ def _measured(instrument: ModuleType, options: argparse.Namespace) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = Parser(prog="python -m proof", description="Judged on real servers.", allow_abbrev=False)
+    parser = Parser(prog="python -m proof", description="The project, judged.", allow_abbrev=False)
     commands = parser.add_subparsers(metavar="INSTRUMENT", required=True, dest="name")
     for name, instrument in INSTRUMENTS.items():
         sub = commands.add_parser(
@@ -70,6 +83,9 @@ def _parser() -> argparse.ArgumentParser:
         add_options(sub)
         instrument.add_options(sub)
         sub.set_defaults(instrument=instrument)
+    for name, alone in WITHOUT_SERVERS.items():
+        sub = commands.add_parser(name, help=alone.SUMMARY, description=alone.SUMMARY, allow_abbrev=False)
+        alone.add_options(sub)
     return parser
 
 
