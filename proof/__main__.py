@@ -1,7 +1,7 @@
 """python -m proof matrix | chaos | bench | simulate
 
-simulate needs no servers. For the others, without ZK_HOSTS, it starts an ensemble, and itself again beside it:
-the process that supervises servers must not run eventlet, and the one that measures does.
+simulate needs no servers. For the others, without ZK_HOSTS, it starts an ensemble, and itself again beside
+it: the process that supervises servers must not run eventlet, and the one that measures does.
 """
 
 import argparse

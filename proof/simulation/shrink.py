@@ -42,7 +42,7 @@ def _smaller(found: Played) -> Iterator[Script]:
     script, done = found.script, sum(found.endings.values())
     for operations in _fewer(min(done, script.operations or done)):
         yield replace(script, operations=operations)
-    for faults in _parts(found.struck):
+    for faults in _parts(found.struck, known=script.faults is not None):
         yield replace(script, faults=faults)
     for clients in range(1, found.clients):
         yield replace(script, clients=clients)
@@ -56,10 +56,10 @@ def _fewer(count: int) -> Iterator[int]:
         yield count - 1
 
 
-def _parts(faults: Sequence[int]) -> Iterator[list[int]]:
-    """Without a half, a quarter, ... one; each part in turn."""
+def _parts(faults: Sequence[int], *, known: bool) -> Iterator[list[int]]:
+    """None, then without a half, a quarter, ... one; each part in turn. ``known``: no others can happen."""
     size = len(faults)
-    if size:
+    if size or not known:
         yield []
     while size > 1:
         size = (size + 1) // 2
