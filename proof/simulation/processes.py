@@ -36,7 +36,7 @@ class _Child:
 def play_all(
     scripts: Iterator[Script], at_once: int, enough: Callable[[], bool]
 ) -> Iterator[tuple[Played, float]]:
-    """Play scripts side by side, until there are no more, or ``enough()``. Yields (what came of one, seconds)."""
+    """Play scripts side by side, until there are no more, or ``enough()``: what came of each, and seconds."""
     running: dict[int, _Child] = {}
     try:
         while True:

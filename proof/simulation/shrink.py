@@ -42,7 +42,9 @@ def _smaller(found: Played) -> Iterator[Script]:
     script, done = found.script, sum(found.endings.values())
     for operations in _fewer(min(done, script.operations or done)):
         yield replace(script, operations=operations)
-    for faults in _parts(found.struck, known=script.faults is not None):
+    if script.faults is None or script.faults:
+        yield replace(script, faults=[])
+    for faults in _parts(found.struck):
         yield replace(script, faults=faults)
     for clients in range(1, found.clients):
         yield replace(script, clients=clients)
@@ -56,11 +58,9 @@ def _fewer(count: int) -> Iterator[int]:
         yield count - 1
 
 
-def _parts(faults: Sequence[int], *, known: bool) -> Iterator[list[int]]:
-    """None, then without a half, a quarter, ... one; each part in turn. ``known``: no others can happen."""
+def _parts(faults: Sequence[int]) -> Iterator[list[int]]:
+    """Without a half, a quarter, ... one; each part in turn."""
     size = len(faults)
-    if size or not known:
-        yield []
     while size > 1:
         size = (size + 1) // 2
         for start in range(0, len(faults), size):
