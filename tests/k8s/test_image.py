@@ -1,6 +1,8 @@
 """The image, built as a student would after an afternoon's work, and run as strictly as a cluster can."""
 
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -158,3 +160,17 @@ def test_the_dockerfile_names_no_machine_and_no_builder() -> None:
     assert "# syntax=" not in text
     assert "--mount" not in text
     assert "--platform" not in text
+
+
+def test_one_seed_is_one_run_on_this_python_and_on_the_images(
+    engine: docker.DockerClient, image: Image, tmp_path: Path
+) -> None:
+    """Byte for byte."""
+    played = ["-W", "ignore", "-m", "proof", "simulate", "--seed", "7", "--export"]
+    subprocess.run([sys.executable, *played, str(tmp_path / "here")], cwd=ROOT, timeout=300, check=True)
+    script = f"python3 {' '.join(played)} /tmp/there >&2; cat /tmp/there/*"
+    there = engine.containers.run(
+        image.id or "", ["sh", "-c", script], volumes=[f"{ROOT}:/src:ro"], working_dir="/src", user="0",
+        mem_limit="4g", tmpfs={"/tmp": ""}, network_mode="none", remove=True,
+    )  # fmt: skip
+    assert there == b"".join(path.read_bytes() for path in sorted((tmp_path / "here").iterdir()))
