@@ -127,9 +127,12 @@ def _without_lives(history: History) -> History:
 
 
 def _asked(judge: Callable[[History], Verdict], history: History) -> Verdict:
-    if not history.operations:
-        return Verdict("held", "nothing was done")
-    return judge(history)
+    """The judge's verdict; "held" is in doubt where no write, or no read, ended ok."""
+    verdict = judge(history)
+    for op in ("write", "read") if verdict.outcome == "held" else ():
+        if not any(one.op == op and one.outcome == "ok" for one in history.operations):
+            return Verdict("in doubt", f"no {op} ended ok, so nothing was shown")
+    return verdict
 
 
 def of_leftovers(left: Mapping[str, Sequence[str]]) -> Iterator[Violation]:

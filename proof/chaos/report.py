@@ -39,6 +39,8 @@ class Report:
             return Verdict("violated", "; ".join(str(one) for one in self.violations[:3]))
         doubts = [f"{promise}: {one.sentence}" for promise, one in self.promises if one.outcome == "in doubt"]
         doubts += [f"unknown whether {one.job_id} exists" for one in self.uploads if one.found == "unseen"]
+        if self.uploads and not any(one.ending == "stored" for one in self.uploads):
+            doubts.append("no upload was stored, so nothing was shown")
         if not total:
             doubts.append("nothing was done, so nothing was shown")
         if doubts:

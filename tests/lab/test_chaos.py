@@ -40,9 +40,19 @@ def test_nothing_is_lost_and_nothing_is_done_twice(told: dict[str, Any]) -> None
 @pytest.mark.timeout(300)
 def test_every_kind_of_load_was_there_and_met_faults(told: dict[str, Any]) -> None:
     operations = told["operations"]
-    for what in ("register write: ok", "register read: ok", "trio write: ok", "configuration write: ok"):
-        assert operations.get(what, 0) > 0, operations
-    assert operations["upload: stored"] > 0
+    for what in (
+        "register write",
+        "register read",
+        "trio write",
+        "trio read",
+        "configuration write",
+        "upload",
+    ):
+        asked = {ending: count for ending, count in operations.items() if ending.startswith(f"{what}: ")}
+        # Where a busy machine left none that ended well, the verdict is in doubt.
+        ended_well = {f"{what}: ok", f"{what}: stored"} & set(asked)
+        assert asked, operations
+        assert ended_well or told["verdict"] == "in doubt", operations
     assert sum(told["faults"].values()) > 0
 
 

@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -139,6 +140,37 @@ def broken(
 
 def history(*operations: Operation) -> History:
     return History.of(operations)
+
+
+WRITE, READ = operation("ada", "write", "v-1", 1), operation("bob", "read", "v-1", 2)
+NOTHING_READ = operation("bob", "read", None, 2)
+
+
+@pytest.mark.parametrize(
+    ("lacking", "poor"),
+    [
+        ("write", [replace(WRITE, outcome="refused"), NOTHING_READ]),
+        ("read", [WRITE, replace(READ, outcome="refused")]),
+    ],
+)
+def test_a_history_without_a_write_or_a_read_that_ended_ok_shows_nothing(
+    lacking: str, poor: list[Operation]
+) -> None:
+    """On a machine that is too busy for any: a refusal breaks no promise, and keeps none."""
+    whole = history(WRITE, READ)
+    assert [verdict.outcome for _, verdict in of_histories(whole, whole, NOTHING)][:2] == ["held", "held"]
+    for _, verdict in list(of_histories(history(*poor), history(*poor), NOTHING))[:2]:
+        assert (verdict.outcome, verdict.sentence) == (
+            "in doubt",
+            f"no {lacking} ended ok, so nothing was shown",
+        )
+
+
+def test_a_run_in_which_no_upload_was_stored_is_in_doubt() -> None:
+    refused = Report(7, operations=Counter(upload=1), uploads=[upload("refused", "absent")])
+    assert refused.verdict.outcome == "in doubt"
+    stored = Report(7, operations=Counter(upload=1), uploads=[upload("stored", "right")])
+    assert stored.verdict.outcome == "held"
 
 
 def test_a_read_that_misses_what_another_had_read_convicts_the_register() -> None:
