@@ -20,6 +20,8 @@ from proof.simulation.stage import Stage
 
 # How long it waits for a moment that doesn't come, in seconds.
 _PATIENCE_S = 5.0
+# Half of those that aim strike a little after the moment: by then some messages have arrived, and others not.
+_AFTER_S = (0.0, 0.004)
 # Between two faults to servers, and how long one lasts, in seconds: an election takes up to two.
 _SERVERS_REST_S = (0.3, 12.0)
 _SERVERS_LASTING_S = (0.05, 8.0)
@@ -73,6 +75,7 @@ class Nemesis:
         self._orders = orders(powers, choose)
         self._at_most = powers.at_most
         self._names, self._harm = names, harm
+        self._choose = choose
         self._script, self._recorder = stage.script, stage.recorder
         self._moments = moments or Moments()
         self._next = first
@@ -91,6 +94,8 @@ class Nemesis:
             number, self._next = self._next, self._next + 1
             eventlet.sleep(order.after_s)
             aimed = self._moments.wait(order.moment, _PATIENCE_S) if order.moment else None
+            if order.moment and self._choose.random() < 0.5:
+                eventlet.sleep(self._choose.uniform(*_AFTER_S))
             if self._script.happens(number):
                 self._strike(number, order, aimed)
 

@@ -117,11 +117,13 @@ class _Client:
         self._stage, self._cast, self._moments, self._name = stage, cast, moments, name
         self._choose = stage.chance(name)
         self._written = 0
+        self._way: int | None = None  # the number of its own way, if it has one: whom a moment concerns
         self._acks: Counter[Version] = Counter()
         n = cast.quorum.n
         ways = [stage.line() for _ in range(n)] if cast.own_ways else cast.ways[:n]
         if cast.own_ways:
             cast.ways += ways[:1]
+            self._way = len(cast.ways)
             ways = ways[:1] * n
         sessions: dict[int, Any] = {}
         for way in ways:
@@ -182,10 +184,10 @@ class _Client:
         known = (version.counter, version.writer)
         self._acks[known] += 1
         if self._acks[known] < self._cast.quorum.w:
-            self._moments.now(Moment.FIRST_ACK)
+            self._moments.now(Moment.FIRST_ACK, self._way)
 
     def _answered(self, index: int, held: Versioned) -> None:
-        self._moments.now(Moment.VERSION_KNOWN)
+        self._moments.now(Moment.VERSION_KNOWN, self._way)
 
 
 def _nemeses(stage: Stage, cast: _Cast, moments: Moments) -> list[Nemesis]:
