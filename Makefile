@@ -1,6 +1,6 @@
 # One command each; everything is set up on the first call. `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help demo lab test test-all quick bench matrix chaos simulate pagebench screenshots deploy undeploy page lint setup clean
+.PHONY: help demo lab test test-all quick bench matrix chaos simulate power pagebench screenshots deploy undeploy page lint setup clean
 
 PYTHON ?= python3
 VENV   := .venv
@@ -41,6 +41,9 @@ chaos: $(VENV)/ready   ## load and faults for two minutes, then: was anything lo
 
 simulate: $(VENV)/ready   ## seed after seed on a simulated ensemble for a minute (OPTIONS="--world quorum --seconds 60")
 	@$(PY) -m proof simulate $(OPTIONS)
+
+power: $(VENV)/ready   ## mutants of the protocols: does make simulate convict each? (OPTIONS="--only quorum --seconds 30")
+	@$(PY) -m proof power $(OPTIONS)
 
 pagebench: $(VENV)/ready-dev   ## what the page costs: latency, processor time, and a browser's heap over 200 jobs
 	@$(PY) -m lab run -- $(PY) -m proof.bench.page

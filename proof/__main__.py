@@ -1,7 +1,7 @@
-"""python -m proof matrix | chaos | bench | simulate
+"""python -m proof matrix | chaos | bench | simulate | power
 
-simulate needs no servers. For the others, without ZK_HOSTS, it starts an ensemble, and itself again beside
-it: the process that supervises servers must not run eventlet, and the one that measures does.
+simulate and power need no servers. For the others, without ZK_HOSTS, it starts an ensemble, and itself again
+beside it: the process that supervises servers must not run eventlet, and the one that measures does.
 """
 
 import argparse
@@ -9,14 +9,14 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import ModuleType
 
 from app.errors import BadSettingError, LessonError, Unreachable
 from lab.backends import UNREACHABLE, add_options, environment, given_hosts, status_of
 from lab.console import BAD_USAGE, Parser
 from lab.interrupts import Interrupts
-from proof import bench, chaos, matrix, simulation
+from proof import bench, chaos, matrix, power, simulation
 
 STATUS = {"held": 0, "violated": 1, "in doubt": 4}
 INTERRUPTED = 130
@@ -24,7 +24,7 @@ INTERRUPTED = 130
 # option is refused at once.
 INSTRUMENTS = {"matrix": matrix, "chaos": chaos, "bench": bench}
 # These need no servers: they have run(options) instead.
-WITHOUT_SERVERS = {"simulate": simulation}
+WITHOUT_SERVERS = {"simulate": simulation, "power": power}
 
 
 def main(argv: Sequence[str]) -> int:
@@ -50,20 +50,20 @@ def _beside_servers(options: argparse.Namespace, argv: Sequence[str]) -> int:
 
 
 def _alone(options: argparse.Namespace) -> int:
-    logging.basicConfig(level=os.environ.get("LOGLEVEL", "CRITICAL").upper(), format="%(name)s: %(message)s")
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        return STATUS[WITHOUT_SERVERS[options.name].run(options)]
-    except KeyboardInterrupt:
-        return INTERRUPTED
+    return _status(options, lambda: str(WITHOUT_SERVERS[options.name].run(options)))
 
 
 def _measured(instrument: ModuleType, options: argparse.Namespace) -> int:
+    return _status(options, lambda: str(instrument.measure(os.environ["ZK_HOSTS"], options)))
+
+
+def _status(options: argparse.Namespace, outcome: Callable[[], str]) -> int:
+    """The outcome's, or that of the error that came in its place."""
     logging.basicConfig(level=os.environ.get("LOGLEVEL", "CRITICAL").upper(), format="%(name)s: %(message)s")
     # A signal to end is an exception here: what was harmed is healed, and nothing is left.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        return STATUS[instrument.measure(os.environ["ZK_HOSTS"], options)]
+        return STATUS[outcome()]
     except LessonError as error:
         print(f"{options.name}: {error}", file=sys.stderr)
         if isinstance(error, BadSettingError):

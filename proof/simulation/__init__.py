@@ -30,6 +30,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--timeline", type=Path, metavar="FILE", help="where to draw what broke, as a page for a browser")
     add("--export", type=Path, metavar="FOLDER", help="write every history there, one file each")
     add("--processes", type=int, default=os.cpu_count() or 1, metavar="K", help="at once (all cores)")
+    add("--json", action="store_true", help="one JSON object instead of the report")
     add("--no-shrink", action="store_false", dest="shrink", help="leave what broke as it was")
     small = parser.add_argument_group("with --seed, what shrinking has left of it")
     small.add_argument("--clients", type=int, metavar="K", help="at most so many")

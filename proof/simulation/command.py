@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 import time
@@ -42,6 +43,9 @@ def simulate(options: argparse.Namespace) -> str:
         if one.broken is not None:
             one.broken = _kept(one.broken, options)
     said = report.verdict(list(tallies.values()))
+    if options.json:
+        print(json.dumps(report.as_json(list(tallies.values()), said)))
+        return said.outcome
     print("\n".join(report.lines(list(tallies.values()))))
     for doubtful in [played for one in tallies.values() for played in one.doubtful][:5]:
         print(f"in doubt: {report.command(doubtful.script)}")
@@ -80,6 +84,8 @@ def _kept(found: Played, options: argparse.Namespace) -> Played:
     timeline = options.timeline or path.with_suffix(".html")
     report.draw(found, timeline)
     done = f"{sum(found.endings.values())} operations, {len(found.struck)} faults"
+    if options.json:
+        return found
     print(f"{found.judge} violated: {found.verdict.sentence}")
     print(f"history   {path} ({done})\ntimeline  {timeline}\nagain     {report.command(found.script)}")
     return found

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from app.checker.history import HistoryError
 from app.checker.parsing import read_history
@@ -59,6 +60,27 @@ def lines(tallies: list[Tally]) -> Iterator[str]:
         yield f"{one.world:10}{one.seeds:8,}{one.operations:12,}{ended}{one.simulated_s / 3600:10.1f} h"
     faults = sum((one.faults for one in tallies), Counter[str]())
     yield f"faults: {', '.join(f'{count:,} {kind}' for kind, count in sorted(faults.items())) or 'none'}"
+
+
+def as_json(tallies: list[Tally], said: Verdict) -> dict[str, Any]:
+    """The same for a program; ``judge`` and ``again``: of the first run that broke something."""
+    broken = next((one.broken for one in tallies if one.broken is not None), None)
+    return {
+        "verdict": said.outcome,
+        "sentence": said.sentence,
+        "judge": broken.judge if broken else None,
+        "again": command(broken.script) if broken else None,
+        "worlds": {
+            one.world: {
+                "seeds": one.seeds,
+                "operations": one.operations,
+                "endings": dict(one.endings),
+                "faults": dict(one.faults),
+                "simulated_s": round(one.simulated_s, 3),
+            }
+            for one in tallies
+        },
+    }
 
 
 def verdict(tallies: list[Tally]) -> Verdict:
