@@ -4,7 +4,7 @@ clock       nothing waits: the clock is set to what is due next; all chance is t
 tree        znodes, and what a request does to them
 ensemble    the log, the sessions, who leads; server: its copy, its watches, its clients; network: the ways
 client      kazoo's own, but for its loop over a socket; connection: what takes that place
-stage       what every world stands on; nemesis: who harms
+stage       what every world stands on; pod: a process that can crash; nemesis: who harms
 worlds      quorum, pair, eventual, worker
 script      what is played, and what came of it; processes: one for each run; shrink, report, command
 
@@ -16,7 +16,7 @@ import os
 from pathlib import Path
 
 SUMMARY = "Seed after seed on a simulated ensemble, in virtual time; then: was a promise broken?"
-WORLDS = ("quorum",)
+WORLDS = ("quorum", "eventual")
 SECONDS = 60.0
 
 

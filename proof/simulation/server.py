@@ -288,6 +288,11 @@ class Server:
             self.join()
             return
         self._catch_up()
+        for server in self._ensemble.servers if self.leads else [self]:
+            server.hand_on_stalled()
+
+    def hand_on_stalled(self) -> None:
+        """What waited for the leader, or for us, is on its way again."""
         stalled, self._stalled = self._stalled, []
         for connection, waiting in stalled:
             self._hand_on(connection, waiting, self.era)

@@ -19,7 +19,7 @@ from kazoo.exceptions import (
     RuntimeInconsistency,
     ZookeeperError,
 )
-from kazoo.protocol.serialization import CheckVersion, Create, Delete, SetData, Transaction
+from kazoo.protocol.serialization import CheckVersion, Create, Create2, Delete, SetData, Transaction
 from kazoo.protocol.states import ZnodeStat
 
 ANY_VERSION = -1
@@ -133,6 +133,10 @@ class _Draft:
     def perform(self, request: Any) -> Any:
         if isinstance(request, Create):
             return self._create(request)
+        if isinstance(request, Create2):  # kazoo's include_data
+            path = self._create(request)
+            node = self._get(path)
+            return path, node and node.stat
         if isinstance(request, SetData):
             return self._set(request)
         if isinstance(request, Delete):
@@ -159,7 +163,7 @@ class _Draft:
         self._new[path] = node
         self.changes.append(Change(kind, path, node))
 
-    def _create(self, request: Create) -> str:
+    def _create(self, request: Create | Create2) -> str:
         path: str = request.path
         at = self._at
         above = parent_of(path)
