@@ -33,7 +33,7 @@ quick: $(VENV)/ready   ## the fast unit tests and the three demos, about two min
 bench: $(VENV)/ready-dev   ## speed beside raw ZooKeeper calls, and its growth; table, bench-results/bench.json, bench.svg
 	@$(PY) -m proof bench --into bench-results $(OPTIONS)
 
-matrix: $(VENV)/ready   ## ten mechanisms, eight guarantees, measured under faults (OPTIONS="--html pages" draws them)
+matrix: $(VENV)/ready   ## ten mechanisms, nine guarantees, measured under faults (OPTIONS="--html pages" draws them)
 	@$(PY) -m proof matrix $(OPTIONS)
 
 chaos: $(VENV)/ready   ## load and faults for two minutes, then: was anything lost? (OPTIONS="--minutes 5 --seed 7")

@@ -42,11 +42,6 @@ class Ending:
         late = tuple(end for end in ends if end.invoked_ns >= quiet)
         return cls(late, tuple(end for end in ends if end.invoked_ns < quiet))
 
-    @property
-    def agreed(self) -> Operation | None:
-        """A read of the value that all who looked late ended with; None if they differ or nobody looked."""
-        return self.late[0] if len({end.value for end in self.late}) == 1 else None
-
 
 def convergence(register: Register, ending: Ending, say: Wording) -> Examined:
     """Asked of the last read of every process."""

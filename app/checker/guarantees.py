@@ -1,73 +1,61 @@
-"""The models of the chapter: what a recorded history kept of each.
+"""What a recorded history kept of each model: those of app.checker.models, and eventual convergence.
 
-    linearizable          ->  sequential  ->  causal
-    linearizable          ->  each of the four for single clients, and convergent if it goes quiet
-    sequential or causal  ->  nobody saw writes in the wrong order; and, as far as causality and not the clock
-                              tells which value is older, monotonic reads and read your writes
-    convergent            ->  neither monotonic writes nor writes follow reads is violated
-
-None of the arrows can be turned round. The first two lines are per key; for several keys linearizable implies
-sequential for all of them together too, as it is local (Herlihy & Wing, TOPLAS 1990), and sequential implies
-causal together. The definitions stand with their sources in the modules: linearizability, sequential, causal,
-convergence, sessions (the four for a single client), write_order (the last two of them).
-
-Everywhere an unknown write may have happened or not, at any time after its invocation, so it precedes nothing
-that its process did later; a refused one did not happen; a read that returned nothing counts for nothing.
-What a process did is in the order of its invocations, also where the clock can't tell two of them apart: only
-linearizability takes such operations for concurrent, so the first arrow needs a clock that can.
+Where a model's definition stands there, so does what implies what; linearizable implies convergent too, if it
+goes quiet. None of the arrows can be turned round. Linearizability is a matter of each key (Herlihy & Wing,
+TOPLAS 1990, theorem 1), so keys that are linearizable are sequential together. Sequential, causal and
+real-time causal are not, and are asked of all keys together if one wishes; the guarantees for one client are
+asked of each key. A refused write did not happen; a read that returned nothing counts for nothing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from typing import Any, Literal, TypeAlias, get_args
 
-from app.checker import sessions, write_order
-from app.checker.causal import not_causal
 from app.checker.convergence import QUIET_S, Ending, convergence
 from app.checker.history import Fault, History, Operation, answered_reads
 from app.checker.linearizability import not_linearizable
-from app.checker.register import Register, sessions_of, unwritten_reads
+from app.checker.models import BUDGET, Name, Versions, asked, broken, recorded_versions
+from app.checker.register import Register, one_at_a_time, unwritten_reads
 from app.checker.replicas import converged, monotonic_reads
-from app.checker.sequential import BUDGET, not_sequential
 from app.checker.verdict import Examined, Verdict
 from app.checker.wording import Wording, counted, quoted
 
 __all__ = ["GUARANTEES", "Finding", "Guarantee", "converged", "judge_all", "monotonic_reads"]
 
-Guarantee: TypeAlias = Literal[
-    "linearizable",
-    "sequential",
-    "causal",
-    "eventually convergent",
+Guarantee: TypeAlias = Literal[Name, "eventually convergent"]
+GUARANTEES: tuple[Guarantee, ...] = get_args(Guarantee)
+_FOR_ONE_CLIENT: tuple[Name, ...] = (
     "monotonic reads",
     "monotonic writes",
     "read your writes",
     "writes follow reads",
-]
-GUARANTEES: tuple[Guarantee, ...] = get_args(Guarantee)
-
+)
+_FOR_A_STORE: tuple[Name, ...] = ("sequential", "real-time causal", "causal")
 
 # What "held" says, and why nobody can tell where nothing was asked.
 _SENTENCES: Mapping[Guarantee, tuple[str, str]] = {
     "linearizable": ("every read returned the newest completed write", "nothing happened"),
     "sequential": ("a single order explains every read", "nothing happened"),
+    "real-time causal": (
+        "every process saw causes before their effects, and writes as the clock has them",
+        "nothing happened",
+    ),
     "causal": ("every process saw causes before their effects", "nothing happened"),
     "eventually convergent": ("everybody ended with a last value", "nobody read"),
     "monotonic reads": ("no process went back to an older value", "no process read a key twice"),
     "monotonic writes": (
-        "nobody saw the writes of a process in the wrong order",
-        "nobody read a second write of a process",
+        "the writes of each process are in its order",
+        "the order of a process's writes was not recorded",
     ),
     "read your writes": (
         "no process missed a write of its own",
         "no process read a key that it had written",
     ),
     "writes follow reads": (
-        "nobody saw a write before what its writer had read",
-        "nobody read what was written after a read",
+        "each write comes after what its process had read",
+        "the order of a write and of what its process had read was not recorded",
     ),
 }
 
@@ -104,54 +92,69 @@ def judge_all(
         quiet_s: how long after the last change a read has to come to show where it all ended.
     """
     say = Wording(history.start_ns)
+    versions = recorded_versions(history.operations)
     groups = history.by_key()
     stores = {"all keys": list(history.operations)} if together else groups
     examined: dict[Guarantee, list[Examined]] = {guarantee: [] for guarantee in GUARANTEES}
     for key, operations in groups.items():
-        for guarantee, one in _of_a_key(operations, history.faults, quiet_s, say).items():
+        one_at_a_time(operations)
+        for guarantee, one in _of_a_key(operations, history.faults, quiet_s, versions, say).items():
             examined[guarantee].append(_named(one, key) if len(groups) > 1 else one)
     linearizable = not any(one.complaints for one in examined["linearizable"])
-    ordered = together and linearizable and _told_apart(history)
     for name, operations in stores.items():
-        for guarantee, one in _of_a_store(operations, budget, say, ordered=ordered).items():
+        one_at_a_time(operations)
+        if together and linearizable:  # then so are all keys together, and no other order is looked for
+            asked_of = dict.fromkeys(_FOR_A_STORE, Examined(_shown(operations)))
+        else:
+            asked_of = _of_a_store(operations, versions, say, budget)
+        for guarantee, one in asked_of.items():
             examined[guarantee].append(_named(one, name) if len(stores) > 1 else one)
     return {guarantee: _finding(guarantee, examined[guarantee], history) for guarantee in GUARANTEES}
 
 
 def _of_a_key(
-    operations: Sequence[Operation], faults: Sequence[Fault], quiet_s: float, say: Wording
+    operations: Sequence[Operation], faults: Sequence[Fault], quiet_s: float, versions: Versions, say: Wording
 ) -> dict[Guarantee, Examined]:
     register = Register.of(operations)
-    steps = sessions_of(operations)
     ending = Ending.of(register, faults, quiet_s)
-    return {
-        "linearizable": Examined(_shown(operations), _complaints(not_linearizable(operations, say))),
+    # by zones first, whose witness is a stale read; then by what the system recorded, too
+    stale = not_linearizable(operations, say)
+    linearizable = stale or _complaint("linearizable", operations, versions, say)
+    found: dict[Guarantee, Examined] = {
+        "linearizable": _examined(_shown(operations), linearizable),
         "eventually convergent": convergence(register, ending, say),
-        "monotonic reads": sessions.monotonic_reads(register, steps, say),
-        "monotonic writes": write_order.monotonic_writes(register, steps, ending, say),
-        "read your writes": sessions.read_your_writes(register, steps, say),
-        "writes follow reads": write_order.writes_follow_reads(register, steps, ending, say),
     }
+    for guarantee in _FOR_ONE_CLIENT:
+        complaint = _complaint(guarantee, operations, versions, say)
+        found[guarantee] = _examined(asked(guarantee, operations, versions), complaint)
+    return found
 
 
 def _of_a_store(
-    operations: Sequence[Operation], budget: int, say: Wording, *, ordered: bool
-) -> dict[Guarantee, Examined]:
-    """The models that speak of all processes and, if several keys are given, of these together.
-
-    Args:
-        ordered: whether the operations of every key are linearizable, by a clock that tells one process's
-            apart. Then so are all together (Herlihy & Wing, theorem 1), and no other order is looked for.
-    """
-    sessions_of(operations)
-    asked = _shown(operations)
-    if ordered:
-        return {"sequential": Examined(asked), "causal": Examined(asked)}
-    invented = next(unwritten_reads(operations, say), None)
+    operations: Sequence[Operation], versions: Versions, say: Wording, budget: int
+) -> dict[Name, Examined]:
+    """The models that speak of all processes, and of several keys together if they are given."""
+    shown = _shown(operations)
     return {
-        "sequential": Examined(asked, _complaints(invented or not_sequential(operations, say, budget))),
-        "causal": Examined(asked, _complaints(invented or not_causal(operations, say))),
+        guarantee: _examined(shown, _complaint(guarantee, operations, versions, say, budget))
+        for guarantee in _FOR_A_STORE
     }
+
+
+def _examined(operations: int, complaint: Verdict | None) -> Examined:
+    return Examined(operations, (complaint,) if complaint else ())
+
+
+def _complaint(
+    guarantee: Name,
+    operations: Sequence[Operation],
+    versions: Versions,
+    say: Wording,
+    budget: int = BUDGET,
+) -> Verdict | None:
+    """A read of what nobody wrote breaks every promise."""
+    invented = next(unwritten_reads(operations, say), None)
+    return invented or broken(guarantee, operations, versions, say, budget)
 
 
 def _shown(operations: Sequence[Operation]) -> int:
@@ -162,20 +165,6 @@ def _shown(operations: Sequence[Operation]) -> int:
         or (one.op == "write" and one.outcome == "unknown" and (one.key, one.value) in seen)
         for one in operations
     )
-
-
-def _told_apart(history: History) -> bool:
-    """Whether every process's operations follow one another by the clock as well."""
-    return all(
-        before.ended_ns < after.invoked_ns
-        for session in sessions_of(history.operations).values()
-        for before, after in pairwise(session)
-        if before.outcome == "ok"
-    )
-
-
-def _complaints(complaint: Verdict | None) -> tuple[Verdict, ...]:
-    return (complaint,) if complaint else ()
 
 
 def _named(examined: Examined, key: str) -> Examined:

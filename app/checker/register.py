@@ -4,8 +4,7 @@ Written values are unique, so each read tells which write it read from. The valu
 written by nobody before everything.
 
 Of two values one is *older* if it was there before the other: an operation on it, its write or a read that
-returned it, had ended before the other's write began. That is all that a clock outside can prove. Of two
-writes of one process it proves it always, for a process does one thing at a time.
+returned it, had ended before the other's write began. That is all that a clock outside can prove.
 """
 
 from __future__ import annotations
@@ -82,26 +81,22 @@ def sources_of(operations: Sequence[Operation]) -> dict[Value, Operation]:
     return sources
 
 
-def sessions_of(operations: Iterable[Operation]) -> dict[str, list[Operation]]:
-    """What each process did, one thing after the other: what was refused, or returned nothing, is left out.
+def one_at_a_time(operations: Iterable[Operation]) -> None:
+    """HistoryError if a process did two things at once: then nobody can tell which came first.
 
-    An unknown write comes after what its process had done before, but before nothing: its process went on
-    while it was under way. HistoryError if a process did two things at once.
+    Nothing comes after an unknown write: its process went on while it was under way.
     """
-    sessions: dict[str, list[Operation]] = {}
     latest: dict[str, Operation] = {}
     for operation in operations:
         if operation.outcome != "ok" and (operation.op, operation.outcome) != ("write", "unknown"):
             continue
         before = latest.get(operation.process)
-        if before is not None and operation.invoked_ns < before.ended_ns:
+        if before is not None and operation.invoked_ns <= before.ended_ns:
             twice = f"{quoted(before.value)} and {quoted(operation.value)}"
             what = f"{operation.process} did two things at once, with {twice}"
             raise HistoryError(f"{what}: what does two things at once needs two names")
-        sessions.setdefault(operation.process, []).append(operation)
         if operation.outcome == "ok":
             latest[operation.process] = operation
-    return sessions
 
 
 def is_initial(operation: Operation) -> bool:

@@ -1,8 +1,8 @@
 """What replicas of a configuration promise, judged by the versions that they name, once they have settled.
 
 A replica tells with each value which version it is, so its own word convicts it. Who was there when the
-replicas settled knows that what they were seen to hold last is what they ended with. Where neither can be
-relied on, app.checker.sessions and app.checker.convergence judge by values and by the clock alone.
+replicas settled knows that what they were seen to hold last is what they ended with. Where nobody was,
+app.checker.convergence judges by values and by the clock alone.
 """
 
 from __future__ import annotations

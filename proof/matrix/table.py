@@ -13,12 +13,13 @@ from proof.matrix.play import Measured
 HEADS: dict[Guarantee, str] = {
     "linearizable": "linear.",
     "sequential": "sequent.",
+    "real-time causal": "causal+clock",
     "causal": "causal",
-    "eventually convergent": "converg.",
     "monotonic reads": "mon. reads",
     "monotonic writes": "mon. writes",
     "read your writes": "own writes",
     "writes follow reads": "wr. f. reads",
+    "eventually convergent": "converg.",
 }
 FAULTS = {"none": "no faults", "standard": "faults"}
 _TITLE, _CELL = 36, 12
@@ -78,6 +79,7 @@ def _footnotes(seed: int) -> Iterator[str]:
     yield "held N     not broken in any of the N operations that it was asked of: seen no more than that"
     yield "held N*    and theory forbids that it be broken by any history, as long as the code is right"
     yield "VIOLATED n  witness n, below"
+    yield "causal+clock  real-time causal: causal, and by the clock no newer write comes before an older one"
     yield "not asked  no operation could have shown it; undecided: the history shows neither"
     yield f"faults: the standard ones, one after the other, the same for all rows (seed {seed})"
 

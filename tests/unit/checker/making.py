@@ -12,9 +12,15 @@ READ_OUTCOMES: tuple[Outcome, ...] = ("ok", "ok", "ok", "ok", "unknown", "refuse
 
 
 def write(
-    process: str, value: Value, began: float, ended: float | None, outcome: Outcome = "ok", key: str = "x"
+    process: str,
+    value: Value,
+    began: float,
+    ended: float | None,
+    outcome: Outcome = "ok",
+    key: str = "x",
+    version: Version | None = None,
 ) -> Operation:
-    return _operation(process, "write", value, (began, ended), outcome, key, None)
+    return _operation(process, "write", value, (began, ended), outcome, key, version)
 
 
 def read(

@@ -1,10 +1,11 @@
 """Histories of a few processes, each of which does one thing after the other, made by hypothesis."""
 
 import os
+from dataclasses import replace
 
 from hypothesis import strategies as st
 
-from app.checker.history import Operation, Value
+from app.checker.history import Operation, Value, Version
 from tests.unit.checker.making import READ_OUTCOMES, WRITE_OUTCOMES, read, write
 
 # Of each property. Enough to find an error within a few runs; a change of a rule deserves a few thousand.
@@ -68,3 +69,19 @@ def replicas_histories(draw: st.DrawFn, most: int = 8) -> list[Operation]:
         else:
             operations.append(read(process, draw(st.sampled_from(copy)), at, at + 1))
     return operations
+
+
+@st.composite
+def recorded_histories(draw: st.DrawFn, histories: st.SearchStrategy[list[Operation]]) -> list[Operation]:
+    """The same, of a system that gave some values a version: mostly in the order of the writes, or any."""
+    operations = draw(histories)
+    values = [(one.key, one.value) for one in operations if one.op == "write" and one.value is not None]
+    faithful = draw(st.booleans())
+    versions: dict[tuple[str, Value], Version] = {}
+    for rank, value in enumerate(values):
+        if draw(st.integers(0, 4)):
+            versions[value] = (rank if faithful else draw(st.integers(0, len(values))), "")
+    return [
+        replace(one, version=versions.get((one.key, one.value))) if one.outcome == "ok" else one
+        for one in operations
+    ]

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, combinations, permutations
 
-from app.checker.history import Operation, Value
+from app.checker.history import Operation, Value, Version
 
 Operations = Sequence[Operation]
 Before = Callable[[int, int], bool]
@@ -32,15 +32,38 @@ def in_process_order(happened: Operations, one: int, other: int) -> bool:
     return a.process == b.process and one < other and a.outcome == "ok"
 
 
-# --- one order for all: sequential ----------------------------------------------------------------------
+def recorded(happened: Operations, one: int, other: int) -> bool:
+    """Whether the system itself put the one write before the other."""
+    a, b = happened[one], happened[other]
+    if (a.op, b.op) != ("write", "write") or a.key != b.key:
+        return False
+    first, second = (_version(happened, write) for write in (a, b))
+    return first is not None and second is not None and first < second
+
+
+def _version(happened: Operations, write: Operation) -> Version | None:
+    """The least that the write or a read of its value was given."""
+    same = [event for event in happened if (event.key, event.value) == (write.key, write.value)]
+    return min((event.version for event in same if event.version), default=None)
+
+
+# --- one order for all: linearizable and sequential ------------------------------------------------------
+
+
+def is_linearizable(operations: Operations) -> bool:
+    def before(happened: Operations, a: int, b: int) -> bool:
+        return happened[a].precedes(happened[b])
+
+    return any(_one_order(happened, before) for happened in outcomes(operations))
 
 
 def is_sequential(operations: Operations) -> bool:
-    def possible(happened: Operations) -> bool:
-        everything = frozenset(range(len(happened)))
-        return explained(happened, everything, lambda a, b: in_process_order(happened, a, b), {})
+    return any(_one_order(happened, in_process_order) for happened in outcomes(operations))
 
-    return any(possible(happened) for happened in outcomes(operations))
+
+def _one_order(happened: Operations, keeps: Callable[[Operations, int, int], bool]) -> bool:
+    everything = frozenset(range(len(happened)))
+    return explained(happened, everything, lambda a, b: keeps(happened, a, b) or recorded(happened, a, b), {})
 
 
 def explained(happened: Operations, left: frozenset[int], before: Before, store: dict[str, Value]) -> bool:
@@ -80,7 +103,12 @@ def _is_causal(happened: Operations) -> bool:
 def causality(happened: Operations) -> set[tuple[int, int]]:
     """The pairs of operations of which the first may be a cause of the second."""
     numbers = range(len(happened))
-    pairs = {(a, b) for a in numbers for b in numbers if in_process_order(happened, a, b)}
+    pairs = {
+        (a, b)
+        for a in numbers
+        for b in numbers
+        if in_process_order(happened, a, b) or recorded(happened, a, b)
+    }
     for a in numbers:
         for b in numbers:
             one, other = happened[a], happened[b]
@@ -92,35 +120,32 @@ def causality(happened: Operations) -> set[tuple[int, int]]:
     return pairs
 
 
-# --- an order and visible writes for each client: the session guarantees (Viotti & Vukolić 2016) ---------
+# --- by visibility and arbitration, one key (Viotti & Vukolić 2016) --------------------------------------
 
 
 @dataclass(frozen=True)
 class Axioms:
-    """What an explanation of one client's reads must keep."""
+    """What the order of the writes, and the set of writes that each read of a client sees, must keep."""
 
-    monotonic_reads: bool
-    own_writes: bool
-    clock: bool  # the order of the writes agrees with the clock, and nobody sees what is still to begin
-    causes: bool  # the order of the writes keeps monotonic writes and writes follow reads
-
-
-def keeps_monotonic_reads(operations: Operations) -> bool:
-    """Of one key."""
-    return each_client_is_explained(operations, Axioms(True, False, True, False))
+    monotonic_reads: bool = False  # vis; so(read, read) in vis
+    monotonic_writes: bool = False  # so(write, write) in ar
+    own_writes: bool = False  # so(write, read) in vis
+    writes_follow_reads: bool = False  # vis; so(read, write) in ar
+    clock: bool = False  # what the clock shows to be older is so in ar, and nobody sees what is yet to begin
 
 
-def keeps_read_your_writes(operations: Operations) -> bool:
-    """Of one key."""
-    return each_client_is_explained(operations, Axioms(False, True, True, False))
+AXIOMS = {
+    "monotonic reads": Axioms(monotonic_reads=True),
+    "monotonic writes": Axioms(monotonic_writes=True),
+    "read your writes": Axioms(own_writes=True),
+    "writes follow reads": Axioms(writes_follow_reads=True),
+    "causal": Axioms(True, True, True, True),
+    "real-time causal": Axioms(True, True, True, True, True),
+}
 
 
-def keeps_all_four_without_a_clock(operations: Operations) -> bool:
-    """Of one key: one explanation for each client, that keeps all four."""
-    return each_client_is_explained(operations, Axioms(True, True, False, True))
-
-
-def each_client_is_explained(operations: Operations, axioms: Axioms) -> bool:
+def keeps(operations: Operations, axioms: Axioms) -> bool:
+    """Whether each client has a visibility and an arbitration that keep all of these."""
     return any(
         all(_is_explained(happened, client, axioms) for client in {event.process for event in operations})
         for happened in outcomes(operations)
@@ -129,8 +154,12 @@ def each_client_is_explained(operations: Operations, axioms: Axioms) -> bool:
 
 def _is_explained(happened: Operations, client: str, axioms: Axioms) -> bool:
     def first(one: Operation, other: Operation) -> bool:
-        by = (axioms.clock and by_clock, axioms.causes and by_cause)
-        return any(known and known(happened, one, other) for known in by)
+        return (
+            recorded(happened, happened.index(one), happened.index(other))
+            or (axioms.clock and by_clock(happened, one, other))
+            or (axioms.monotonic_writes and led(happened, "write", one, other))
+            or (axioms.writes_follow_reads and led(happened, "read", one, other))
+        )
 
     writes = [event for event in happened if event.op == "write"]
     session = [event for event in happened if event.process == client]
@@ -146,11 +175,11 @@ def by_clock(happened: Operations, one: Operation, other: Operation) -> bool:
     return any(event.ended_ns < other.invoked_ns for event in happened if event.value == one.value)
 
 
-def by_cause(happened: Operations, one: Operation, other: Operation) -> bool:
-    """Whether the writer of the other had written the one before (MW), or had read it before (WFR)."""
+def led(happened: Operations, by: str, one: Operation, other: Operation) -> bool:
+    """Whether the writer of the other had written the one before, or had read it, and so seen it."""
     place = happened.index(other)
     return any(
-        in_process_order(happened, number, place)
+        event.op == by and in_process_order(happened, number, place)
         for number, event in enumerate(happened)
         if event.value == one.value
     )
@@ -172,52 +201,6 @@ def _sees(session: Operations, order: Operations, axioms: Axioms, must: frozense
             if _sees(rest, order, axioms, kept):
                 return True
     return False
-
-
-# --- the order of the writes: MW and WFR ------------------------------------------------------------------
-
-
-def monotonic_writes(operations: Operations, late: Operations) -> str:
-    """What can be said of them, if these reads came late enough to see every write."""
-    return _write_order(operations, late, "write")
-
-
-def writes_follow_reads(operations: Operations, late: Operations) -> str:
-    return _write_order(operations, late, "read")
-
-
-def _write_order(operations: Operations, late: Operations, lead: str) -> str:
-    values = {event.value for event in operations if event.op == "read" and event.outcome == "ok"}
-    happened = [
-        event
-        for event in operations
-        if event.outcome == "ok"
-        or ((event.op, event.outcome) == ("write", "unknown") and event.value in values)
-    ]
-    if any(_is_impossible(read, operations) for read in happened if read.op == "read"):
-        return "violated"
-
-    def leads(one: Value, other: Operation) -> bool:
-        place = happened.index(other)
-        return any(
-            event.op == lead and event.value == one and in_process_order(happened, number, place)
-            for number, event in enumerate(happened)
-        )
-
-    writes = [event for event in happened if event.op == "write"]
-    ends = {read.value for read in late}
-    if len(ends) == 1 and None not in ends:
-        orders = [order for order in permutations(writes) if {order[-1].value} == ends]
-        if all(any(leads(b.value, a) for a, b in combinations(order, 2)) for order in orders):
-            return "violated"
-    for client in {event.process for event in happened}:
-        session = [event for event in happened if event.process == client and event.outcome == "ok"]
-        sights = list(dict.fromkeys(event.value for event in session if event.value is not None))
-        for first, second in combinations(sights, 2):
-            write = next(write for write in writes if write.value == first)
-            if leads(second, write):
-                return "undecided"
-    return "held"
 
 
 def _is_impossible(read: Operation, operations: Operations) -> bool:

@@ -76,7 +76,7 @@ def test_a_broken_promise_is_a_violation_and_a_broken_weak_one_is_a_conviction()
     assert broken.sentence.startswith("a quorum with write-back is not linearizable: bob read")
     rows = [measured(named("small-quorums"), STALE), measured(named("sync"), FRESH)]
     assert table.verdict(rows).outcome == "held"
-    assert table.convictions(rows).startswith("convicted: R+W <= N: 3 of 8")
+    assert table.convictions(rows).startswith("convicted: R+W <= N: 2 of 9")
     assert table.convictions(rows).endswith("not caught this time: sync, then a read")
 
 
