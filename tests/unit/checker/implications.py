@@ -50,7 +50,7 @@ def counterexamples(operations: Sequence[Operation]) -> list[str]:
     wrong = [
         f"{one} but not {two}" for one, two in ARROWS for found in apart if one in found and two not in found
     ]
-    together = {name for name in ("sequential", "real-time causal", "causal") if keeps(name, operations)}  # type: ignore[arg-type]
+    together = {name for name in ("sequential", "real-time causal", "causal") if keeps(name, operations)}
     everywhere = set.intersection(*apart)
     if "linearizable" in everywhere and len(together) < 3:
         wrong.append("each key linearizable, but not sequential together")
