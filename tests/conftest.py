@@ -128,6 +128,20 @@ def servers(ensemble: Ensemble) -> Iterator[Servers]:
     orders.mend()
 
 
+@contextmanager
+def visit(hosts: str) -> Iterator[Any]:
+    """A client for a moment, of a server that lags behind nobody.
+
+    Not for longer: while a test waits for processes its green threads stand still, and its session runs out.
+    """
+    client = zk.connect(hosts, session_timeout_s=STEADY_SESSION_S, deadline_s=30)
+    try:
+        zk.wait(client.sync_async("/"), zk.Deadline(20))
+        yield client
+    finally:
+        zk.disconnect(client)
+
+
 def znodes_below(hosts: str, *roots: str) -> set[str]:
     """Every znode below these."""
 
@@ -137,12 +151,8 @@ def znodes_below(hosts: str, *roots: str) -> set[str]:
                 yield f"{root}/{child}"
                 yield from tree(f"{root}/{child}")
 
-    client = zk.connect(hosts, session_timeout_s=10, deadline_s=30)
-    try:
-        zk.wait(client.sync_async("/"), zk.Deadline(20))  # our server may lag behind theirs
+    with visit(hosts) as client:
         return {path for root in roots for path in tree(root)}
-    finally:
-        zk.disconnect(client)
 
 
 class Place:
@@ -176,11 +186,8 @@ class Place:
     def all_servers_know(self) -> None:
         """Return when no server lags behind what is written by now: for what looks only once."""
         for server in self.hosts.split(","):
-            client = zk.connect(server, session_timeout_s=STEADY_SESSION_S, deadline_s=30)
-            try:
-                zk.wait(client.sync_async("/"), zk.Deadline(20))
-            finally:
-                zk.disconnect(client)
+            with visit(server):
+                pass
 
     def started(self, role: Any) -> Any:
         """``role``, started now and stopped at the end."""

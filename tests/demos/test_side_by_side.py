@@ -4,8 +4,8 @@ import pytest
 
 from app.demo.run import remove
 from app.zookeeper import client as zk, paths
-from tests.conftest import Ensemble, Place
-from tests.demos.playing import play_at_once, roots
+from tests.conftest import Ensemble, Place, visit
+from tests.demos.playing import play, play_at_once, roots
 
 pytestmark = pytest.mark.whole
 
@@ -22,18 +22,14 @@ def test_all_three_and_each_twice_hold_side_by_side(ensemble: Ensemble) -> None:
 
 
 def test_a_run_touches_no_live_configuration_and_nobody_elses_root(ensemble: Ensemble, place: Place) -> None:
-    live = zk.connect(ensemble.hosts, session_timeout_s=10, deadline_s=30)
-    try:
-        there = set(zk.wait(live.get_children_async("/"), zk.Deadline(20)))
-        (played,) = play_at_once(
-            [("easy", "--operations", "8", "--faults", "none")], {"ZK_HOSTS": ensemble.hosts}
-        )
-        assert played.status == 0, str(played)
-        assert set(zk.wait(live.get_children_async("/"), zk.Deadline(20))) == there
-        assert zk.get(place.client(), paths.CONFIG, zk.Deadline(20)) is None
-        assert zk.get(live, place.chroot, zk.Deadline(20)) is not None
-    finally:
-        zk.disconnect(live)
+    with visit(ensemble.hosts) as client:
+        there = set(client.get_children("/"))
+    played = play("easy", "--operations", "8", "--faults", "none", zookeeper={"ZK_HOSTS": ensemble.hosts})
+    assert played.status == 0, str(played)
+    with visit(ensemble.hosts) as client:
+        assert set(client.get_children("/")) == there
+        assert client.exists(place.chroot + paths.CONFIG) is None
+        assert client.exists(place.chroot) is not None
 
 
 def test_removing_a_tree_removes_all_of_it_and_nothing_else(place: Place) -> None:

@@ -36,7 +36,8 @@ def _evil_pod(cluster: Cluster) -> Iterator[None]:
     """A znode that anybody could make, and a log that anybody could serve."""
     server = HTTPServer(("127.0.0.1", 0), _EvilLog)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    client = zk.connect(cluster.hosts, session_timeout_s=10, deadline_s=30)
+    # The longest that servers grant: while the browser is waited for, its green threads stand still.
+    client = zk.connect(cluster.hosts, session_timeout_s=40, deadline_s=30)
     told = {"role": EVIL, "url": f"http://127.0.0.1:{server.server_port}", "doing": [EVIL], "slot": EVIL}
     try:
         client.create(f"{paths.NODES}/{EVIL}", json.dumps(told).encode(), ephemeral=True)

@@ -21,7 +21,7 @@ from app.demo.servers import Servers
 from app.zookeeper import client as zk, paths
 from lab.workers import COMMAND
 from tests.client import PATIENCE_S
-from tests.conftest import leader_of
+from tests.conftest import leader_of, visit
 from tests.lab.conftest import until
 from tests.worker.conftest import Cluster, Picture, as_file, as_pixels, equalized, noise
 
@@ -144,12 +144,12 @@ def test_a_former_primary_drops_its_copy_of_what_was_aborted_without_it(cluster:
     kept = [worker.backup_dir / folder / f"{job_id}.{digest}" for folder in ("copies", "uploads")]
     for file in kept:
         file.write_bytes(b"its manifest")
-    client = zk.connect(cluster.hosts, session_timeout_s=10, deadline_s=30)
     outcome = Outcome(decision="aborted", by="worker-9", epoch=1, size=12, sha256=digest)
-    aborting = client.transaction()
-    aborting.create(paths.job(job_id), b"")
-    aborting.create(paths.outcome(job_id), outcome.to_bytes())
-    zk.commit(aborting, zk.Deadline(10))
+    with visit(cluster.hosts) as client:
+        aborting = client.transaction()
+        aborting.create(paths.job(job_id), b"")
+        aborting.create(paths.outcome(job_id), outcome.to_bytes())
+        zk.commit(aborting, zk.Deadline(20))
 
     cluster.heal()
 
@@ -157,8 +157,8 @@ def test_a_former_primary_drops_its_copy_of_what_was_aborted_without_it(cluster:
     while left := [file for file in kept if file.exists()]:
         assert time.monotonic() < deadline, left
         time.sleep(0.1)
-    zk.delete_all(client, [paths.outcome(job_id), paths.job(job_id)], zk.Deadline(10))
-    zk.disconnect(client)
+    with visit(cluster.hosts) as client:
+        zk.delete_all(client, [paths.outcome(job_id), paths.job(job_id)], zk.Deadline(20))
 
 
 @pytest.mark.whole
@@ -365,10 +365,10 @@ def test_an_upload_that_is_lost_everywhere_fails_its_job_and_nothing_else(
 
 @pytest.mark.whole
 def test_a_znode_that_nobody_here_would_have_made_keeps_nobody_from_leading(cluster: Cluster) -> None:
-    client = zk.connect(cluster.hosts, session_timeout_s=10, deadline_s=30)
     strange = "/jobs/my job"
-    try:
+    with visit(cluster.hosts) as client:
         client.create(strange, b"by a student, in zkCli.sh")
+    try:
         old = cluster.who("master")
         cluster.kill(old)
 
@@ -377,8 +377,8 @@ def test_a_znode_that_nobody_here_would_have_made_keeps_nobody_from_leading(clus
         cluster.heal()
         assert cluster.ended(cluster.stored(as_file(noise(100, 100))))["state"] == "done"
     finally:
-        client.delete(strange)
-        zk.disconnect(client)
+        with visit(cluster.hosts) as client:
+            client.delete(strange)
 
 
 @pytest.mark.whole
