@@ -11,7 +11,17 @@ KINDS = {".css", ".html", ".js", ".md", ".patch", ".py", ".toml", ".txt", ".yaml
 _PATH = re.compile(rf"(?<![\w./{{}}-])(?:{'|'.join(ROOMS)})/[\w./-]++(?!\\)")
 _NAME = re.compile(r"(?<![\w./{}*-])[\w-]+\.(?:md|patch|py)\b")
 # What a reader makes, or a test.
-MADE = {"app/jobs/letters.py", "letters.py", "demo.py", "my_demo.py", "test_my_demo.py", "unfinished.py"}
+MADE = {
+    "app/jobs/letters.py",
+    "letters.py",
+    "demo.py",
+    "my_demo.py",
+    "test_my_demo.py",
+    "unfinished.py",
+    "mutant.patch",
+    "one.patch",
+    "x.patch",
+}
 
 
 def files() -> Iterator[Path]:

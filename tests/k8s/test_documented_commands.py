@@ -9,6 +9,7 @@ import pytest
 
 from lab import deploy
 from lab.__main__ import _parser
+from proof.__main__ import _parser as proof_parser
 from tests.conftest import ROOT
 from tests.k8s.manifests import K8S, built, containers, key, labels_of_pods, of_kind, workloads
 
@@ -121,11 +122,13 @@ def test_every_image_that_is_built_is_the_one_that_runs(command: str) -> None:
 @pytest.mark.parametrize("command", [line for line in COMMANDS if line.startswith("make ")])
 def test_every_make_command_can_be_given(command: str) -> None:
     _, target, *options = shlex.split(command)
-    assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.M)
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    assert re.search(rf"^{target}:", makefile, flags=re.M)
+    parser = proof_parser() if f" -m proof {target} " in makefile else _parser()
     for option in options:
         name, _, words = option.partition("=")
         assert name == "OPTIONS"
-        _parser().parse_known_args([target, *words.split()])
+        parser.parse_known_args([target, *words.split()])
 
 
 @pytest.mark.parametrize("command", [line for line in COMMANDS if " -m lab " in line])
