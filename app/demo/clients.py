@@ -12,9 +12,10 @@ import os
 import random
 import sys
 import tempfile
+import time
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,8 @@ from app.checker.parsing import read_history
 from app.consistency.engine.replicas import Replicas
 from app.consistency.quorum import Quorum
 from app.demo.load import THINK_S, RegisterClient, crowd, register_for
+from app.demo.nemesis import Aim
+from app.demo.ways import Progress, Ways
 from app.errors import InDoubt
 from app.zookeeper import client as zk
 
@@ -35,6 +38,8 @@ PROCESSES = 2
 # The longest that one operation of a load can take, with room for a machine that is busy elsewhere.
 _OPERATION_S = 8.0
 _START_S = 30.0
+# For so many seconds the clients write with the same probability.
+_SPELL_S, _WRITING = 0.8, (0.0, 0.1, 0.5, 0.9)
 _TOP = Path(__file__).resolve().parents[2]  # where app is found
 
 
@@ -48,6 +53,8 @@ class RegisterLoad:
         first: number of the first client.
         timeout_s: of one operation.
         think_s: least and most seconds between two operations of one client.
+        harmed: whether its own ways to the replicas are harmed, too.
+        number: of the process, from 0.
     """
 
     links: Sequence[str]
@@ -66,6 +73,8 @@ class RegisterLoad:
     first: int = 1
     timeout_s: float = 2.0
     think_s: tuple[float, float] = THINK_S
+    harmed: bool = False
+    number: int = 0
 
 
 class Clients:
@@ -144,7 +153,7 @@ def _share(load: RegisterLoad, number: int) -> RegisterLoad:
     before = sum(load.clients // PROCESSES + (other < load.clients % PROCESSES) for other in range(number))
     done = load.operations * before // load.clients
     operations = load.operations * (before + clients) // load.clients - done
-    return replace(load, clients=clients, operations=operations, first=before + 1, seed=load.seed + number)
+    return replace(load, clients=clients, operations=operations, first=before + 1, number=number)
 
 
 # --- in the process of clients ---
@@ -152,34 +161,54 @@ def _share(load: RegisterLoad, number: int) -> RegisterLoad:
 
 def _run(load: RegisterLoad, ended: list[bytes]) -> None:
     """Do the load, until it is done or ``ended`` has something in it."""
-    choose = random.Random(load.seed)
-    recorder = Recorder(sys.stdout)
+    choose = random.Random(load.seed + load.number)
+    recorder, aim = Recorder(sys.stdout), Aim()
+    name = f"clients {load.first} to {load.first + load.clients - 1}"
+    ways = Ways(load.links, load.number, name, recorder) if load.harmed else None
+    links = ways.hosts if ways else load.links
     # Replicas that are reached by the same way share a session.
-    sessions = {hosts: _session(load, hosts) for hosts in load.links}
-    replicas = Replicas(load.object_id, [sessions[hosts] for hosts in load.links], load.root)
+    sessions = {hosts: _session(load, hosts) for hosts in links}
+    replicas = Replicas(load.object_id, [sessions[hosts] for hosts in links], load.root)
     quorum = Quorum(load.n, load.w, load.r, weak=True)  # the demo has checked it
-    clients = {
-        number: RegisterClient(
-            f"client-{load.first + number - 1}",
+    writes = [Progress(aim, max(load.r, load.w)) for _ in range(load.clients)]
+    clients = [
+        RegisterClient(
+            f"client-{number}",
             load.key,
-            register_for(load.protocol, replicas, quorum, load.timeout_s, choose),
+            register_for(
+                load.protocol, replicas, quorum, load.timeout_s, choose,
+                on_answer=write.on_answer, on_ack=write.on_ack,
+            ),
             recorder,
         )
-        for number in range(1, load.clients + 1)
-    }
+        for number, write in enumerate(writes, load.first)
+    ]  # fmt: skip
+    began_s = time.monotonic()
 
     def one(number: int) -> None:
-        if choose.random() < 0.5:
-            clients[number].write()
+        if choose.random() < _writing(load, time.monotonic() - began_s):
+            writes[number - 1].begins()
+            clients[number - 1].write()
         else:
-            clients[number].read()
+            clients[number - 1].read()
 
-    crowd(load.clients, load.operations, one, choose, load.think_s, enough=lambda: bool(ended))
+    with ways.harmed(quorum, random.Random(choose.random()), aim) if ways else nullcontext():
+        crowd(load.clients, load.operations, one, choose, load.think_s, enough=lambda: bool(ended))
     recorder.close()
-    for client in clients.values():
+    for client in clients:
         client.close()
     for session in sessions.values():
         zk.disconnect(session)
+
+
+def _writing(load: RegisterLoad, after_s: float) -> float:
+    """The share of writes among this process's operations at this time.
+
+    Under faults it changes: what a write leaves behind shows in reads, as long as no other write hides it.
+    """
+    if not load.harmed:
+        return 0.5
+    return random.Random(f"{load.seed} {load.number} {after_s // _SPELL_S}").choice(_WRITING)
 
 
 def _session(load: RegisterLoad, hosts: str) -> Any:

@@ -68,7 +68,7 @@ _BEGUN_BY = {
 # A delay stays below a client's patience: a slow victim is late, and not as good as cut off.
 DELAY_S = (0.005, 0.3)
 # So many orders follow one plan before a long run draws another.
-_ORDERS_A_PLAN = 8
+_ORDERS_A_PLAN = 3
 
 
 def moment_of(step: str) -> Moment | None:
@@ -83,7 +83,7 @@ class Powers:
     Attributes:
         faults: the kinds that it knows.
         victims: how many there are; they are numbered from 1.
-        at_most: how many of them may be harmed at once.
+        at_most: how many of them may be harmed at once; ``at_least``: fewer would not matter.
         rest_s: least and most seconds between two orders.
         lasting_s: least and most seconds that a fault lasts.
         moments: what it can aim at; without any it strikes at any time.
@@ -95,6 +95,7 @@ class Powers:
     rest_s: tuple[float, float]
     lasting_s: tuple[float, float]
     moments: Sequence[Moment] = ()
+    at_least: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,14 +131,14 @@ class Plan:
             powers,
             _some(powers.faults, choose),
             _some(powers.moments or (None,), choose),
-            choose.randint(1, min(powers.at_most, powers.victims)),
+            choose.randint(powers.at_least, powers.at_most),
         )
 
     def orders(self, choose: random.Random) -> Iterator[Order]:
         """Without an end. The victims take turns, so that each misses what another has."""
         waiting: list[int] = []
         while True:
-            count = choose.randint(1, self.at_most)
+            count = choose.randint(self.powers.at_least, self.at_most)
             if len(waiting) < count:
                 rest = choose.sample(range(1, self.powers.victims + 1), self.powers.victims)
                 waiting += [victim for victim in rest if victim not in waiting]

@@ -13,6 +13,7 @@ from app.cluster.messages import Entry, Part
 from app.consistency.as_in_the_notes import NotesBackup, NotesPrimary
 from app.consistency.engine.disk import Disk, sha256
 from app.consistency.primary_backup import Backup, Primary
+from app.demo.faults import moment_of
 from app.demo.participants import Participant, disk_folder
 from app.demo.remote import RemoteBackup, RemoteMember, RemotePrimary
 from app.demo.run import remove
@@ -53,6 +54,7 @@ class Pair:
 
     def _note(self, name: str, step: str, job_id: str) -> None:
         self.steps.append((time.monotonic(), name, step, job_id))
+        self.stage.aim.reached(moment_of(step))
         self.stage.notify()
 
     def _heard(self, name: str, entry: Entry, at_ns: int) -> None:

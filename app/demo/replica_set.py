@@ -203,6 +203,7 @@ class ReplicaSet:
             session_timeout_s=options.session_timeout_s,
             timeout_s=_TIMEOUT_S,
             think_s=_SLOW_THINK_S if self.remote else THINK_S,
+            harmed=options.faults == "random" and not self.remote,
         )
 
 

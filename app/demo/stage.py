@@ -18,8 +18,9 @@ from kazoo.client import KazooClient
 from app.checker.history import Recorder
 from app.cluster.guest_actor import Actor, Role
 from app.cluster.messages import Part
+from app.demo.faults import TO_PARTICIPANTS, Moment, Powers
 from app.demo.load import THINK_S, crowd
-from app.demo.nemesis import nemesis
+from app.demo.nemesis import SHORTEST_S, Aim, nemesis
 from app.demo.options import Options
 from app.demo.participants import Participant
 from app.demo.pod_selection import GuestPods
@@ -40,7 +41,9 @@ _TAKES = 3
 # A pod that has died is started again by its controller, if it has one, within this time.
 RETURN_S = 20.0
 # Between two orders of the nemesis to participants, in seconds.
-_FAULT_EVERY_S = (0.15, 0.6)
+_FAULT_EVERY_S = (0.1, 0.6)
+_SESSIONS = 2  # that the longest fault outlives
+_UNDOING = ("heal", "mend", "restart")
 
 Group = TypeVar("Group")  # the participants as an act uses them: Copies, a Pair, a ReplicaSet
 
@@ -56,6 +59,7 @@ class Stage(Waiting, Records):
         client: a session of its own, in the run's chroot, on no link: no fault of a participant harms it.
         participants: those that have been brought on stage.
         watched: live workers that host what is only watched: they weren't invited.
+        aim: where operations say how far they have come.
         servers: orders to the ZooKeeper servers, where this run's starter owns them; else None.
         folder: for the participants' disks; gone with the run.
         guests: the pods that take part; none where all participants live in this process.
@@ -86,6 +90,7 @@ class Stage(Waiting, Records):
         self.participants: list[Participant] = []
         self.watched: list[str] = []
         self.servers = Servers.from_environment(os.environ, socket_module=green_socket)
+        self.aim = Aim()
         self._closing: list[Callable[[], object]] = []
         self._given_up = False
 
@@ -162,21 +167,25 @@ class Stage(Waiting, Records):
 
     @contextmanager
     def load(
-        self, what: str, *, at_most: int, every_s: tuple[float, float] = _FAULT_EVERY_S
-    ) -> Iterator[None]:
+        self, what: str, at_most: int, every_s: tuple[float, float] = _FAULT_EVERY_S,
+        moments: Sequence[Moment] = (),
+    ) -> Iterator[None]:  # fmt: skip
         """The act with the load: ``what`` completes its title, and the block does it.
 
-        Meanwhile, if the options say so, random faults hit at most ``at_most`` participants at once.
+        Meanwhile, if the options say so, random faults hit at most ``at_most`` participants at once, where
+        there are ``moments`` at one of these.
         """
         options, begun_ns = self.options, time.monotonic_ns()
         self.story.act(f"{options.operations} {what}; faults: {options.faults}")
         if options.faults == "none":
             yield
         else:
-            with nemesis(self.participants, at_most, every_s, self.servers, self.choose, self.recorder):
+            lasting_s = (SHORTEST_S, _SESSIONS * options.session_timeout_s)
+            powers = Powers(TO_PARTICIPANTS, len(self.participants), at_most, every_s, lasting_s, moments)
+            with nemesis(self.participants, powers, self.servers, self.choose, self.recorder, self.aim):
                 yield
-        done = Counter(fault.op for fault in self.recorder.history().faults if fault.at_ns >= begun_ns)
-        harms = [f"{n} x {op}" for op, n in sorted(done.items()) if not op.startswith(("heal", "mend"))]
+        done = Counter(fault.op for fault in self.history().faults if fault.at_ns >= begun_ns)
+        harms = [f"{n} x {op}" for op, n in sorted(done.items()) if not op.startswith(_UNDOING)]
         self.story.say(f"meanwhile: {', '.join(harms) or 'no fault'}")
 
     def crowd(self, one: Callable[[int], None], think_s: tuple[float, float] = THINK_S) -> None:

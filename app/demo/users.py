@@ -1,12 +1,13 @@
 """The medium demo's load: stubborn users, each with one request after another, while the pair loses pods."""
 
+from app.demo.faults import OF_A_TRANSACTION
 from app.demo.load import endings
 from app.demo.pair import Pair
 from app.errors import Aborted, Fenced, InDoubt, LessonError, NoBackup
 from app.zookeeper import client as zk
 
-# One pod lost at a time, and time to notice: a session has to expire before the backup takes over.
-_FAULT_EVERY_S = (1.5, 4.0)
+# One participant lost at a time, and time to recover: a session has to expire before the backup takes over.
+_FAULT_EVERY_S = (0.5, 2.5)
 _THINK_S = (0.05, 0.35)
 # A user who finds no primary, or a primary that refuses for the moment, tries again this long; in seconds.
 _PATIENCE_S = 10.0
@@ -23,7 +24,8 @@ def under_load(pair: Pair) -> None:
             pair.record(f"user-{number}", job_id, payload, lambda: insist(pair, job_id, payload.encode()))
 
     pair.ready()
-    with stage.load(f"requests by {stage.options.clients} users", at_most=1, every_s=_FAULT_EVERY_S):
+    what = f"requests by {stage.options.clients} users"
+    with stage.load(what, at_most=1, every_s=_FAULT_EVERY_S, moments=OF_A_TRANSACTION):
         stage.crowd(request, _THINK_S)
     pair.ready()
     epoch = pair.leading().epoch.number

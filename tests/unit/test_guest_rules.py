@@ -10,6 +10,7 @@ from app import errors
 from app.checker.history import Fault, History, Operation, Recorder
 from app.checker.judges import judge_copies, most_down
 from app.cluster.messages import Entry, Part, PrimaryStatus, Reply, Report, Request
+from app.demo.faults import TO_PARTICIPANTS, Powers
 from app.demo.nemesis import nemesis
 from app.demo.participants import Participant
 from app.demo.pod_selection import _by_number
@@ -96,12 +97,16 @@ class Stone:
         return lambda *args: None
 
 
+def at_most(number: int, of: list[Participant]) -> Powers:
+    return Powers(TO_PARTICIPANTS, len(of), number, (0.001, 0.002), (0.001, 0.01))
+
+
 def test_the_nemesis_leaves_the_dead_alone_and_counts_them() -> None:
     recorder = Recorder()
     cast = [Participant(name, Stone(), recorder) for name in "abc"]
     cast[0].lost()
     most = 0
-    with nemesis(cast, 2, (0.001, 0.002), None, random.Random(1), recorder):
+    with nemesis(cast, at_most(2, of=cast), None, random.Random(1), recorder):
         for _ in range(200):
             eventlet.sleep(0.001)
             most = max(most, sum(one.state != "up" for one in cast))
@@ -120,7 +125,7 @@ def test_a_participant_that_cannot_be_healed_does_not_hide_what_ended_the_load()
     broken = Participant("a", Broken(), Recorder())
 
     def interrupted_load() -> None:
-        with nemesis([broken], 0, (9, 9), None, random.Random(1), Recorder()):
+        with nemesis([broken], at_most(0, of=[broken]), None, random.Random(1), Recorder()):
             broken.cut()
             raise KeyboardInterrupt
 
