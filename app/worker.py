@@ -22,7 +22,8 @@ from app.cluster.label import RoleLabel
 from app.cluster.member import Member
 from app.cluster.nodes import Nodes, described
 from app.cluster.slots import Slot
-from app.consistency.eventual import INITIAL, ConfigReplica, Copy, publish
+from app.consistency.engine.configuration import publish_first
+from app.consistency.eventual import INITIAL, ConfigReplica, Copy
 from app.errors import LessonError
 from app.mapreduce.master import Master
 from app.mapreduce.runner import Progress
@@ -31,7 +32,7 @@ from app.mapreduce.task_worker import TaskWorkers
 from app.mapreduce.uploads import UploadDisk
 from app.mapreduce.volume import Volume
 from app.settings import Settings, WorkerSettings
-from app.zookeeper import client as zk, paths
+from app.zookeeper import client as zk
 
 log = logging.getLogger(__name__)
 
@@ -172,8 +173,7 @@ class WorkerSession:
     def start(self) -> None:
         deadline = zk.Deadline(zk.CONNECT_DEADLINE_S)
         prepare(self.client, deadline)
-        if zk.get(self.client, paths.CONFIG, deadline) is None:
-            publish(self.client, INITIAL)
+        publish_first(self.client, deadline)
         self.silence.start()
         for role in self._roles:
             role.start()

@@ -20,6 +20,7 @@ from app.consistency import eventual
 from app.consistency.as_in_the_notes import overwrite
 from app.consistency.engine import announcement
 from app.consistency.engine.announcement import put_ephemeral
+from app.consistency.engine.configuration import publish_first
 from app.consistency.eventual import (
     INITIAL,
     ConfigReplica,
@@ -486,6 +487,15 @@ def test_publishing_returns_what_is_written_and_its_version(place: Place) -> Non
     assert (published.value, published.mzxid) == (value, found.mzxid)
     assert value == {**INITIAL, "x": 1}
     assert publish(client, {"x": 2}).mzxid == stored(client)[1].mzxid > published.mzxid
+
+
+def test_the_first_configuration_comes_where_there_is_none_and_replaces_nothing(place: Place) -> None:
+    client = place.client()
+    publish_first(client, zk.Deadline(20))
+    assert publish(client, {"reducers": 3}).value == {**INITIAL, "reducers": 3}
+    published = publish(client, {"chunk_size": 2048})
+    publish_first(place.client(), zk.Deadline(20))  # a worker that found nothing when it looked
+    assert current_zxid(client) == published.mzxid
 
 
 def test_nothing_is_written_when_the_result_would_be_invalid_or_too_large(place: Place) -> None:

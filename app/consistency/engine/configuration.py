@@ -1,11 +1,14 @@
 """What the configuration may be: a JSON object with its known keys in range. It is parsed, never executed."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 
+from kazoo.client import KazooClient
+from kazoo.exceptions import NodeExistsError
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, TypeAdapter, ValidationError
 
 from app.errors import Malformed
-from app.zookeeper import client as zk
+from app.zookeeper import client as zk, paths
 
 INITIAL = {"chunk_size": 1024}
 
@@ -40,6 +43,12 @@ def parse_leniently(data: bytes) -> dict[str, JsonValue]:
         return _JSON_OBJECT.validate_json(data)
     except ValidationError:
         return dict(INITIAL)
+
+
+def publish_first(client: KazooClient, deadline: zk.Deadline) -> None:
+    """Publish :data:`INITIAL` where there is nothing; it replaces nothing. Raises one of zk.NO_REPLY."""
+    with suppress(NodeExistsError):
+        zk.wait(client.create_async(paths.CONFIG, encoded(INITIAL), makepath=True), deadline)
 
 
 def encoded(value: Mapping[str, JsonValue]) -> bytes:

@@ -14,10 +14,11 @@ import eventlet
 from eventlet import event
 
 from app.consistency.as_in_the_notes import overwrite
-from app.consistency.eventual import INITIAL, ConfigReplica, Copy, publish
+from app.consistency.engine.configuration import publish_first
+from app.consistency.eventual import ConfigReplica, Copy, publish
 from app.demo.recording import NOT_A_RESULT, recorded_write
 from app.errors import Malformed, Refused
-from app.zookeeper import client as zk, paths
+from app.zookeeper import client as zk
 from proof.simulation import tree
 from proof.simulation.pod import Pod
 from proof.simulation.stage import Stage
@@ -112,8 +113,7 @@ class CopyPod:
         return next((role for role in self.pod.roles if isinstance(role, ConfigReplica)), None)
 
     def _roles(self, client: Any) -> Sequence[ConfigReplica]:
-        if zk.get(client, paths.CONFIG, zk.Deadline(zk.STEP_S)) is None:
-            publish(client, INITIAL)  # as the worker
+        publish_first(client, zk.Deadline(zk.CONNECT_DEADLINE_S))  # as the worker
         self._shown = {}
         replica = ConfigReplica(
             client,
