@@ -211,7 +211,7 @@ def rogue(cast: Cast) -> None:
     for _ in range(choose.randint(1, 4)):
         eventlet.sleep(choose.uniform(0.05, 8.0))
         data = choose.choice(_INVALID)
-        cast.asked.rogue.add(data)
+        cast.asked.rogue |= {b"", data}  # where there is no znode, it begins as an empty one
         cast.fault("invalid", data.decode(errors="replace"))
         client = cast.stage.connect(cast.stage.line())
         with suppress(*zk.NO_REPLY):
