@@ -30,7 +30,8 @@ from proof.simulation.network import Line
 from proof.simulation.script import Played, Script
 from proof.simulation.stage import Stage
 
-OPERATIONS = 200
+# Of all clients together: many short runs meet more than a few long ones.
+_OPERATIONS = (30, 60, 120, 240)
 # A client's longest operation, in seconds; one in a few seeds is less patient than the network is slow.
 _PATIENCE_S = (0.2, 0.5, 2.0, 2.0)
 _THINK_S = ((0.0, 0.02), (0.01, 0.08), (0.05, 0.5))
@@ -67,7 +68,7 @@ class _Cast:
             usual if choose.random() < 0.3 else Quorum(n, w, max(r, n + 1 - w)),
             ["x", "y"][: choose.choice((1, 1, 2))],
             stage.at_most(choose.randint(2, 5), script.clients),
-            stage.at_most(OPERATIONS, script.operations),
+            stage.at_most(choose.choice(_OPERATIONS), script.operations),
             own_ways=choose.random() < 0.4,
             spares=choose.random() < 0.3,
             patience_s=choose.choice(_PATIENCE_S),
