@@ -2,9 +2,9 @@
 
 clock       nothing waits: the clock is set to what is due next; all chance is the seed's
 tree        znodes, and what a request does to them
-ensemble    the log, the sessions, who leads; server: its copy, its watches, its clients; network: the ways
+ensemble    the log, the sessions, the leader; server: its copy, its watches, its clients; network: the ways
 client      kazoo's own, but for its loop over a socket; connection: what takes that place
-stage       what every world stands on; pod: a process that can crash; nemesis: who harms
+stage       what every world stands on; pod: a process that can crash; nemesis: faults
 worlds      quorum, pair, eventual, worker
 script      what is played, and what came of it; processes: one for each run; shrink, report, command
 

@@ -1,6 +1,6 @@
 """kazoo's client on a simulated line: all of kazoo but its ``ConnectionHandler``, the loop over a socket.
 
-The session's states, the queue of requests, what is told to whom when a connection is lost, watches,
+The session's states, the queue of requests, what happens to them when a connection is lost, watches,
 transactions and ``DataWatch`` are kazoo's own: what is left to get wrong is small. Bytes for kazoo's loop
 would make one thing more true, at several times the cost; that loop is tested on real servers.
 """

@@ -59,7 +59,7 @@ class Hub(BaseHub):  # type: ignore[misc]  # eventlet has no annotations
         self.running, self.stopping = True, False
         while not self.stopping:
             if not self._agenda or self._number > MOST_STEPS:
-                # Switched to, not raised: whoever waits in the main green thread is told.
+                # Thrown into the main green thread, which waits for one that never ends.
                 self.greenlet.parent.throw(Stuck("everybody waits" if not self._agenda else "too many steps"))
             due, _number, timer = heapq.heappop(self._agenda)
             if not timer.called:
@@ -68,7 +68,7 @@ class Hub(BaseHub):  # type: ignore[misc]  # eventlet has no annotations
                     timer()
                 except self.SYSTEM_EXCEPTIONS:
                     raise
-                except Exception:  # noqa: BLE001 (of a thread that nobody waits for: as eventlet's own hub)
+                except Exception:  # noqa: BLE001 (of a thread without a waiter: as eventlet's own hub)
                     self.squelch_timer_exception(timer, sys.exc_info())
         self.running = False
 
@@ -119,7 +119,7 @@ def _set_chance(seed: int) -> None:
             super().__init__(chance.getrandbits(64) if seed is None else seed)
 
     random.seed(chance.getrandbits(64))
-    random.Random = Random  # type: ignore[assignment, misc]  # for all who make one from now on
+    random.Random = Random  # type: ignore[assignment, misc]  # for all that are made from now on
     os.urandom = chance.randbytes
     uuid.uuid4 = lambda: uuid.UUID(int=chance.getrandbits(128), version=4)
 

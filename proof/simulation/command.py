@@ -121,7 +121,7 @@ class _Progress:
 
 
 def begin_again_with_fixed_hashes() -> None:
-    """The order of a set of texts depends on a secret of the process, unless it is told which."""
+    """The order of a set of texts depends on a secret of the process, unless that is given."""
     if os.environ.get("PYTHONHASHSEED") != "0":
         os.execve(
             sys.executable,

@@ -18,7 +18,7 @@ from proof.simulation.network import Line
 if TYPE_CHECKING:
     from proof.simulation.client import Client
 
-# A server drops the connection of who sends it a packet of more bytes (jute.maxbuffer).
+# A server drops the connection on a packet of more bytes (jute.maxbuffer).
 _MOST_BYTES = 1_048_575
 
 
@@ -26,7 +26,7 @@ class Connection:
     """Dials at once.
 
     Args:
-        client: whose queue it sends, in order.
+        client: its queue is sent, in order.
         server: where to.
         patience_s: for how long it waits for the server's first word.
         connected: called when the session is there.
@@ -148,14 +148,14 @@ class Connection:
     def _notify(self, kind: int, path: str) -> None:
         """As kazoo's ``_read_watch_event``."""
         client, event = self._client, EVENT_TYPE_MAP[kind]
-        told: list[Any] = []
+        watching: list[Any] = []
         if event != EventType.CHILD:
-            told += client._data_watchers.pop(path, ())  # noqa: SLF001
+            watching += client._data_watchers.pop(path, ())  # noqa: SLF001
         if event in (EventType.CHILD, EventType.DELETED):
-            told += client._child_watchers.pop(path, ())  # noqa: SLF001
+            watching += client._child_watchers.pop(path, ())  # noqa: SLF001
         if not client._stopped.is_set():  # noqa: SLF001
             said = WatchedEvent(event, client._state, client.unchroot(path))  # noqa: SLF001
-            for watcher in told:
+            for watcher in watching:
                 client.handler.dispatch_callback(Callback("watch", watcher, (said,)))
 
     # -- pings, and the end --

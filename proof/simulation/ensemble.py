@@ -44,7 +44,7 @@ class Session:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One transaction of the log: what it changes, and to whom its answer belongs."""
+    """One transaction of the log: what it changes, and the request that it answers."""
 
     zxid: int
     changes: list[tree.Change]
@@ -169,7 +169,7 @@ class Ensemble:
     def elect(self, deposed: Server) -> None:
         """The servers that are in touch elect one of them, if they are a majority; else again in a while.
 
-        Whoever leads has the whole log: what is in it was stored by a majority. All connections end.
+        The new leader has the whole log: a majority has stored it. All connections end.
         """
         if self.leader is not deposed or deposed.leads:
             return

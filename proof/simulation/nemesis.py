@@ -1,4 +1,4 @@
-"""Who harms: orders drawn from the seed, carried out on lines and servers, at any time or at a moment.
+"""Faults: orders drawn from the seed, carried out on lines and servers, at any time or at a moment.
 
 The vocabulary and the plans are those of every other nemesis here (``app.demo.faults``). Each order has a
 number, so that shrinking can leave it out and nothing else changes.

@@ -90,7 +90,7 @@ def _in_the_child(script: Script, writing: int) -> None:
         resource.setrlimit(resource.RLIMIT_AS, (_MOST_BYTES, _MOST_BYTES))
         try:
             played = import_module(f"proof.simulation.worlds.{script.world}").play(script)
-        except Exception as error:  # noqa: BLE001 (whatever it is, it is told; the parent can't see it)
+        except Exception as error:  # noqa: BLE001 (the parent reports it)
             played = _broken_off(script, repr(error))
         with os.fdopen(writing, "wb") as out:
             pickle.dump(played, out)

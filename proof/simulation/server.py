@@ -61,7 +61,7 @@ class Server:
         self.is_down = self.is_paused = self.is_cut_off = False
         self._thinks_it_leads = False
         self._connections: dict[Connection, None] = {}
-        # (which list, path) -> who is to be told once
+        # (which list, path) -> the connections to notify, once
         self._watches: dict[tuple[str, str], dict[Connection, None]] = {}
         self._due_s = self._sent_s = 0.0
         self._stalled: list[tuple[Connection, Waiting]] = []
@@ -91,7 +91,7 @@ class Server:
         """A client's first message: its connection, or None if this server ends it at once.
 
         A server that knows less than the client has seen sends it away. ``session`` is 0 for a new one; the
-        connection's is 0 if that has expired. Sessions are the leader's: without one, nobody is served.
+        connection's is 0 if that has expired. Sessions are the leader's: without one, no client is served.
         """
         leader = self._ensemble.leader
         if not self.serves or seen > self.zxid or leader is None or not leader.leads or not self.in_touch:
@@ -110,8 +110,8 @@ class Server:
         """Of the server's own accord, or because the client is gone."""
         if self._connections.pop(connection, self) is self:
             return
-        for told in self._watches.values():
-            told.pop(connection, None)
+        for watching in self._watches.values():
+            watching.pop(connection, None)
         connection.backlog.clear()
         connection.ended()
 
@@ -138,7 +138,7 @@ class Server:
             return
         leader = self._ensemble.leader
         if isinstance(waiting.request, Sync) and self._thinks_it_leads:
-            self._synced(connection, waiting, self.zxid)  # it asks nobody, also when it is deposed already
+            self._synced(connection, waiting, self.zxid)  # it asks no other server, also when it is deposed
         elif leader is None or not leader.leads or not self.in_touch:
             self._stalled.append((connection, waiting))
         elif isinstance(waiting.request, Sync):
@@ -198,23 +198,23 @@ class Server:
         tree.apply(self.nodes, entry.changes)
         self.zxid = entry.zxid
         for change in entry.changes:
-            self._tell(change)
+            self._notify(change)
         if entry.waiting is not None:
             entry.waiting.until, entry.waiting.answer = entry.zxid, entry.answer
         for connection in list(self._connections):
             if entry.ended and connection.session == entry.ended:
-                self._answer(connection)  # to who closed it
+                self._answer(connection)  # the reply to the close
                 self.close(connection)
             elif connection.backlog:
                 self._answer(connection)
 
-    def _tell(self, change: tree.Change) -> None:
+    def _notify(self, change: tree.Change) -> None:
         """Fire the watches: each once, and before any reply that would show the change."""
         kinds = {"children": ("children",), "deleted": ("data", "children")}.get(change.kind, ("data",))
-        told: dict[Connection, None] = {}
+        watching: dict[Connection, None] = {}
         for kind in kinds:
-            told |= self._watches.pop((kind, change.path), {})
-        for connection in told:
+            watching |= self._watches.pop((kind, change.path), {})
+        for connection in watching:
             connection.replies.send(("event", _EVENTS[change.kind], change.path))
 
     # -- faults --

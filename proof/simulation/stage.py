@@ -1,4 +1,4 @@
-"""What every world stands on: an ensemble, lines to it, sessions, and who harms them, all of one seed."""
+"""What every world stands on: an ensemble, lines to it, sessions, all of one seed."""
 
 from __future__ import annotations
 
