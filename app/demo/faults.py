@@ -68,7 +68,7 @@ _BEGUN_BY = {
 # A delay stays below a client's patience: a slow victim is late, and not as good as cut off.
 DELAY_S = (0.005, 0.3)
 # So many orders follow one plan before a long run draws another.
-_ORDERS_A_PLAN = 3
+_ORDERS_A_PLAN = 8
 
 
 def moment_of(step: str) -> Moment | None:
@@ -131,7 +131,7 @@ class Plan:
             powers,
             _some(powers.faults, choose),
             _some(powers.moments or (None,), choose),
-            choose.randint(powers.at_least, powers.at_most),
+            choose.randint(powers.at_least, min(powers.at_most, powers.victims)),
         )
 
     def orders(self, choose: random.Random) -> Iterator[Order]:
@@ -153,10 +153,10 @@ class Plan:
             )
 
 
-def orders(powers: Powers, choose: random.Random) -> Iterator[Order]:
-    """One plan after another, for a run that is long enough for several; none without a victim to harm."""
+def orders(powers: Powers, choose: random.Random, a_plan: int = _ORDERS_A_PLAN) -> Iterator[Order]:
+    """One plan after another, of ``a_plan`` orders each; none without a victim to harm."""
     while powers.victims and powers.at_most:
-        yield from islice(Plan.drawn(powers, choose).orders(choose), _ORDERS_A_PLAN)
+        yield from islice(Plan.drawn(powers, choose).orders(choose), a_plan)
 
 
 def log_uniform(between: tuple[float, float], choose: random.Random) -> float:

@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 SHORTEST_S = 0.005
 # Servers: a follower that hears no leader serves old data for three seconds, at most.
 _SERVER_REST_S, _SERVER_HURT_S = (1.0, 3.0), (0.1, 3.0)
+# A run on real servers is short: so many orders, and another plan is drawn.
+ORDERS_A_PLAN = 3
 # A moment that doesn't come is waited for this long; then the fault comes at any time.
 _AIM_S = 1.5
 _BREATH_S = 0.3
@@ -87,7 +89,7 @@ def nemesis(
 def _torment(
     participants: Sequence[Participant], powers: Powers, choose: random.Random, aim: Aim, pool: Any
 ) -> None:
-    for order in orders(powers, choose):
+    for order in orders(powers, choose, ORDERS_A_PLAN):
         eventlet.sleep(order.after_s)
         aim.wait(order.moment)
         whole = [one for one in participants if one.state == "up"]
@@ -129,7 +131,7 @@ def _torment_servers(servers: Servers, choose: random.Random, recorder: Recorder
         return
     # With a single server every harm is an outage of everything.
     powers = Powers(TO_SERVERS, count, min(1, count - 1), _SERVER_REST_S, _SERVER_HURT_S)
-    for order in orders(powers, choose):
+    for order in orders(powers, choose, ORDERS_A_PLAN):
         eventlet.sleep(order.after_s)
         try:
             for server in order.victims:

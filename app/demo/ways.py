@@ -16,7 +16,7 @@ from app.checker.history import Recorder
 from app.consistency.engine.versions import Version, Versioned
 from app.consistency.quorum import Quorum
 from app.demo.faults import OF_A_QUORUM_WRITE, Fault, Moment, Powers, orders
-from app.demo.nemesis import SHORTEST_S, Aim
+from app.demo.nemesis import ORDERS_A_PLAN, SHORTEST_S, Aim
 from app.zookeeper.link import Link
 
 _REST_S = (0.3, 1.5)
@@ -56,7 +56,7 @@ class Ways:
             self._heal()
 
     def _torment(self, powers: Powers, choose: random.Random, aim: Aim) -> None:
-        for order in orders(powers, choose):
+        for order in orders(powers, choose, ORDERS_A_PLAN):
             eventlet.sleep(order.after_s)
             victims = [self._links[number - 1] for number in order.victims]
             if order.fault is Fault.SLOW or order.moment is Moment.FIRST_ACK:
