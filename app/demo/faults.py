@@ -28,6 +28,9 @@ class Fault(StrEnum):
     PAUSE = "pause"  # it stands still, its connections stay open
     PARTITION = "partition"  # a server is cut off from its peers, but not from its clients
     KILL = "kill"  # a server's crash
+    OUTAGE = "outage"  # a crash, since the power fails: what its disk hasn't synced is gone or torn
+    LOSS = "lost"  # a crash, and its disk is lost with it: it comes back with an empty one
+    FULL = "full"  # nothing can be written to its disk
 
 
 HEALED_BY: Mapping[Fault, str] = {
@@ -37,9 +40,13 @@ HEALED_BY: Mapping[Fault, str] = {
     Fault.PAUSE: "resume",
     Fault.PARTITION: "heal",
     Fault.KILL: "restart",
+    Fault.OUTAGE: "restart",
+    Fault.LOSS: "restart",
+    Fault.FULL: "heal",
 }
 TO_PARTICIPANTS = (Fault.CUT, Fault.SLOW, Fault.CRASH)
 TO_SERVERS = (Fault.PAUSE, Fault.PARTITION, Fault.KILL)
+TO_DISKS = (Fault.OUTAGE, Fault.LOSS, Fault.FULL)
 
 
 class Moment(StrEnum):

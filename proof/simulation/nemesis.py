@@ -15,7 +15,7 @@ from typing import Any
 import eventlet
 from eventlet import event
 
-from app.demo.faults import TO_SERVERS, Fault, Moment, Order, Powers, orders
+from app.demo.faults import HEALED_BY, TO_SERVERS, Fault, Moment, Order, Powers, orders
 from proof.simulation.stage import Stage
 
 # How long it waits for a moment that doesn't come, in seconds.
@@ -26,7 +26,7 @@ _AFTER_S = (0.0, 0.004)
 _SERVERS_REST_S = (0.3, 12.0)
 _SERVERS_LASTING_S = (0.05, 8.0)
 
-Harm = Callable[[Fault, int, float], Callable[[], object]]
+Harm = Callable[[Fault, int, float], Callable[[], object] | None]
 
 
 @dataclass
@@ -57,7 +57,7 @@ class Nemesis:
 
     Args:
         names: of the victims, in the order of their numbers (from 1).
-        harm: does it to the victim of a number, and returns what heals it.
+        harm: does it to the victim of a number, and returns what heals it; None: that may not happen now.
         first: number of its first order; several have a thousand each.
     """
 
@@ -104,10 +104,12 @@ class Nemesis:
         if aimed is not None and aimed not in self._healing:
             victims = [aimed, *victims][: max(1, len(victims))]
         for victim in victims[: self._at_most - len(self._healing)]:
+            heals = self._harm(order.fault, victim, order.delay_s)
+            if heals is None:
+                continue
             self._recorder.fault(order.fault, self._names[victim - 1])
             self.faults[order.fault] += 1
             self.struck.append(number)
-            heals = self._harm(order.fault, victim, order.delay_s)
             self._healing[victim] = self._heal(victim, order.fault, heals)
             eventlet.spawn_after(order.for_s, self._healing[victim])
 
@@ -115,9 +117,7 @@ class Nemesis:
         def heal() -> None:
             if self._healing.get(victim) is heal:
                 del self._healing[victim]
-                self._recorder.fault(
-                    "restart" if fault in (Fault.CRASH, Fault.KILL) else "heal", self._names[victim - 1]
-                )
+                self._recorder.fault(HEALED_BY[fault], self._names[victim - 1])
                 heals()
 
         return heal

@@ -64,10 +64,10 @@ def test_a_damaged_copy_is_noticed_and_mended_by_saving_again(disk: Disk, damage
 def test_a_copy_that_cannot_be_read_is_lost(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
     disk.save("job", b"payload")
 
-    def broken(self: Path) -> bytes:
+    def broken(handle: int, length: int) -> bytes:
         raise OSError(errno.EIO, "Input/output error")
 
-    monkeypatch.setattr(Path, "read_bytes", broken)
+    monkeypatch.setattr(os, "read", broken)
     assert disk.load("job", sha256(b"payload")) is None
 
 

@@ -73,7 +73,7 @@ def test_without_moments_it_strikes_at_any_time_and_without_victims_not_at_all()
 
 
 def test_each_fault_has_its_healing_and_is_either_for_participants_or_for_servers() -> None:
-    assert set(HEALED_BY) == set(Fault) == {*faults.TO_PARTICIPANTS, *faults.TO_SERVERS}
+    assert set(HEALED_BY) == set(Fault) == {*faults.TO_PARTICIPANTS, *faults.TO_SERVERS, *faults.TO_DISKS}
 
 
 @pytest.mark.parametrize(

@@ -20,9 +20,11 @@ _ENDINGS: dict[str, frozenset[str] | None] = {
     "restart": None,
     "mend": None,
 }
-_SPARED = {"heal": frozenset({"gone", "crash"}), "restart": frozenset({"gone"})}
+_SPARED = {"heal": frozenset({"gone", "crash", "outage", "lost"}), "restart": frozenset({"gone"})}
 # What lasts until somebody ends it. Of any other word it isn't known, so without an end it is one moment.
-_LASTING = frozenset({"cut", "slow", "crash", "gone", "pause", "partition", "kill", "stop"})
+_LASTING = frozenset(
+    {"cut", "slow", "crash", "outage", "lost", "full", "gone", "pause", "partition", "kill", "stop"}
+)
 _SERVER = "server"
 
 
