@@ -17,7 +17,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--only", nargs="+", metavar="NAME", help="these mutants, or all of these worlds")
     add("--seconds", type=_seconds, default=SECONDS, metavar="S", help=f"for each, at most ({SECONDS:g})")
     add("--from", type=int, default=1, dest="first", metavar="N", help="the first seed (1)")
-    add("--into", type=Path, metavar="PAGE", help="write the table into this page, too: docs/power.md")
+    add("--into", type=Path, metavar="PAGE", help="write the tables into this page, too (docs/power.md)")
 
 
 def _seconds(text: str) -> float:
@@ -34,17 +34,18 @@ def _seconds(text: str) -> float:
 def run(options: argparse.Namespace) -> str:
     """``held``: each mutant was convicted by a judge, and the code as it is by none."""
     from app.errors import BadSettingError
+    from proof.mutants import WORLDS
     from proof.power import table
     from proof.power.trials import all_of, chosen
 
-    if options.into and options.only:
-        message = "--into writes the whole table: leave --only away"
+    if options.into and not {*(options.only or WORLDS)} <= {*WORLDS}:
+        message = "--into writes the tables of whole worlds: name worlds alone"
         raise BadSettingError(message)
     trials = all_of(chosen(options.only), options.seconds, options.first, table.tell)
     if options.into:
         page = options.into.read_text(encoding="utf-8")
         options.into.write_text(table.into(page, trials, options.seconds), encoding="utf-8")
-        print(f"power: {options.into} has the table", file=sys.stderr)
+        print(f"power: {options.into} has the tables", file=sys.stderr)
     verdict = table.verdict(trials)
     print(f"VERDICT {verdict.outcome}: {verdict.sentence}")
     return verdict.outcome

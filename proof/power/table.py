@@ -5,16 +5,10 @@ from collections.abc import Iterator, Sequence
 
 from app.checker.verdict import Verdict
 from app.checker.wording import counted
-from proof.mutants import TOP, WORLDS
+from proof.mutants import TOP
 from proof.power.trial import CONTROL, Trial
 
-HEADS = {
-    "quorum": "Quorum",
-    "pair": "Primary-backup with election",
-    "eventual": "Eventual",
-    "worker": "Workers: jobs, uploads, clean-up",
-}
-_PLACE = re.compile(r"(?<=<!-- table -->\n).*?(?=<!-- end of table -->)", re.DOTALL)
+_PLACE = re.compile(r"(<!-- table: (?P<world>\w+) -->\n)(.*?)(<!-- end of table -->)", re.DOTALL)
 
 
 def tell(trial: Trial) -> None:
@@ -26,21 +20,25 @@ def tell(trial: Trial) -> None:
 
 
 def into(page: str, trials: Sequence[Trial], seconds: float) -> str:
-    """``page`` with the table in its place."""
-    return _PLACE.sub(lambda _: "\n".join([*as_markdown(trials, seconds), ""]), page)
+    """``page`` with the table of each world that was tried, in its place."""
+
+    def current(place: re.Match[str]) -> str:
+        tried = [one for one in trials if one.mutant.world == place["world"]]
+        return place[1] + ("\n".join([*as_markdown(tried, seconds), ""]) if tried else place[3]) + place[4]
+
+    return _PLACE.sub(current, page)
 
 
 def as_markdown(trials: Sequence[Trial], seconds: float) -> Iterator[str]:
-    for world in WORLDS:
-        yield f"\n### {HEADS[world]}\n"
-        for trial in trials:
-            if trial.mutant.world == world and trial.mutant.name == CONTROL:
-                held = "held" if trial.as_it_should_be else f"**{trial.ending}**"
-                size = f"{trial.seeds:,} seeds, {trial.operations:,} operations in {seconds:g} s"
-                yield f"The code as it is: {held}, {size}.\n"
-        yield "| what it makes untrue | mutant | seeds | operations | seconds | judge |"
-        yield "|---|---|--:|--:|--:|---|"
-        yield from (_row(one) for one in trials if one.mutant.world == world and one.mutant.name != CONTROL)
+    """Of one world."""
+    for trial in trials:
+        if trial.mutant.name == CONTROL:
+            held = "held" if trial.as_it_should_be else f"**{trial.ending}**"
+            size = f"{counted(trial.seeds, 'seed')}, {counted(trial.operations, 'operation')}, {seconds:g} s"
+            yield f"The code as it is: {held} ({size}).\n"
+    yield "| what it makes untrue | mutant | seeds | operations | seconds | judge |"
+    yield "|---|---|--:|--:|--:|---|"
+    yield from (_row(one) for one in trials if one.mutant.name != CONTROL)
 
 
 def _row(trial: Trial) -> str:

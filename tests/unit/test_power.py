@@ -59,16 +59,15 @@ def test_code_that_is_convicted_as_it_is_spoils_it() -> None:
     assert table.verdict([replace(HELD, ending="convicted"), CONVICTED]).outcome == "violated"
 
 
-def test_the_page_gets_the_table_in_its_place_and_nothing_else_changes() -> None:
-    page = "before\n<!-- table -->\nold\n<!-- end of table -->\nafter\n"
+def test_the_page_gets_the_tables_in_their_places_and_nothing_else_changes() -> None:
+    other = "<!-- table: pair -->\nkept\n<!-- end of table -->\n"
+    page = f"before\n<!-- table: quorum -->\nold\n<!-- end of table -->\n{other}after\n"
     once = table.into(page, [HELD, CONVICTED], 60)
-    assert once.startswith("before\n<!-- table -->\n")
-    assert once.endswith("<!-- end of table -->\nafter\n")
-    assert (
-        "| Nothing goes back. | [adopts_anything](../proof/mutants/x.patch) | 3 | 600 | 2.5 | linearizable |"
-        in once
-    )
-    assert "held, 40 seeds, 8,000 operations in 60 s" in once
+    assert once.startswith("before\n<!-- table: quorum -->\n")
+    assert once.endswith(f"<!-- end of table -->\n{other}after\n")
+    link = "[adopts_anything](../proof/mutants/x.patch)"
+    assert f"| Nothing goes back. | {link} | 3 | 600 | 2.5 | linearizable |" in once
+    assert "held (40 seeds, 8000 operations, 60 s)" in once
     assert "old" not in once
     assert table.into(once, [HELD, CONVICTED], 60) == once
 
