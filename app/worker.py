@@ -10,6 +10,7 @@ import json
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import eventlet
@@ -56,6 +57,7 @@ class Worker:
         on_cluster: called when a worker has come, gone, or taken a role.
         on_job: called with a job that has made progress.
         on_step: called with a step of a transaction and its job's id. All three must return quickly.
+        connect: makes a connected client; by default one for ``settings.zk_hosts``. Raises a LessonError.
     """
 
     def __init__(
@@ -66,6 +68,7 @@ class Worker:
         on_cluster: Callable[[], None],
         on_job: Callable[[Progress], None],
         on_step: Callable[[str, str], None],
+        connect: Callable[[], Any] | None = None,
     ) -> None:
         self.settings = settings
         self.local = worker_settings
@@ -78,6 +81,9 @@ class Worker:
         self._ending = event.Event()
         self._uploads = 0  # being received now
         self.life: WorkerSession | None = None
+        self._connect = connect or partial(
+            zk.connect, settings.zk_hosts, session_timeout_s=worker_settings.session_timeout_s
+        )
 
     def stop(self) -> None:
         """End in an orderly way: :meth:`run` hands over and returns."""
@@ -89,7 +95,7 @@ class Worker:
         """Live, until told to stop; then hand over and return."""
         while not self.stopping:
             try:
-                client = zk.connect(self.settings.zk_hosts, session_timeout_s=self.local.session_timeout_s)
+                client = self._connect()
             except LessonError as error:
                 log.warning("%s", error)
                 eventlet.sleep(zk.jittered(1.0))

@@ -16,23 +16,13 @@ from kazoo.client import KazooClient
 from kazoo.handlers.eventlet import SequentialEventletHandler
 from kazoo.protocol.states import KeeperState
 
-from proof.simulation.clock import after
+from proof.simulation.clock import Ordered, after
 from proof.simulation.connection import Connection
 from proof.simulation.ensemble import Ensemble
 from proof.simulation.network import Line
 
 # Between two rounds over the servers, in seconds: as app.zookeeper.client asks of kazoo.
 _PAUSE_S, _LONGEST_PAUSE_S = 0.05, 0.3
-
-
-class Ordered(dict[Any, None]):
-    """A set that remembers the order: kazoo's own are ordered by addresses in memory."""
-
-    def add(self, item: Any) -> None:
-        self[item] = None
-
-    def discard(self, item: Any) -> None:
-        self.pop(item, None)
 
 
 class _Watchers(dict[str, Ordered]):

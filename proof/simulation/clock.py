@@ -9,17 +9,20 @@ import heapq
 import os
 import random
 import sys
+import tempfile
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import eventlet
-from eventlet import hubs, tpool
+from eventlet import event, greenpool, hubs, queue, tpool
 from eventlet.hubs.hub import BaseHub
 
-# The wall clock's time at the beginning of every run, in seconds: any will do, if it is always the same.
-_BEGINNING_S = 1_800_000_000.0
+# The wall clock's time at the beginning of every run, in seconds: always the same, and before any real file's
+# date, so that nothing that this run writes looks old to it.
+_BEGINNING_S = 1_500_000_000.0
 # A run of a world is some 100,000 steps. What takes so many more goes round in a circle.
 MOST_STEPS = 5_000_000
 # What a call in a thread of its own takes (tpool), in seconds: a small file's fsync.
@@ -30,13 +33,70 @@ class Stuck(Exception):
     """Everybody waits, and nothing is due any more; or time stands still."""
 
 
+class Process:
+    """Green threads that stop, go on and die together: a process of the system under test.
+
+    A timer belongs to the process in whose name it was set, and so does all that runs when it is due. What
+    is dead keeps its timers: a green thread that nobody refers to would be unwound, and would act once more.
+    """
+
+    def __init__(self) -> None:
+        self.is_held = self.is_dead = False
+        self._timers: list[Any] = []
+
+    def hold(self) -> None:
+        """It stops, as by SIGSTOP."""
+        self.is_held = True
+
+    def go_on(self) -> None:
+        """What was due meanwhile is due now, in its order."""
+        self.is_held = False
+        timers, self._timers = self._timers, []
+        for timer in timers:
+            hubs.get_hub().add_again(timer, self)
+
+    def kill(self) -> None:
+        """It never does anything any more."""
+        self.is_dead = True
+
+    def run(self, act: Callable[..., Any], *args: Any) -> Any:
+        """A green thread of this process."""
+        with acting(self):
+            return eventlet.spawn(act, *args)
+
+    def keeps(self, timer: Any) -> bool:
+        """Whether what is due must not happen now."""
+        if self.is_held or self.is_dead:
+            self._timers.append(timer)
+        return self.is_held or self.is_dead
+
+
+class Ordered(dict[Any, None]):
+    """A set that remembers the order: those of kazoo and eventlet are ordered by addresses in memory."""
+
+    def add(self, item: Any) -> None:
+        self[item] = None
+
+    def discard(self, item: Any) -> None:
+        super().pop(item, None)
+
+    def remove(self, item: Any) -> None:
+        del self[item]
+
+    def pop(self) -> Any:  # type: ignore[override]  # as a set's; the oldest
+        item = next(iter(self))
+        del self[item]
+        return item
+
+
 class Hub(BaseHub):  # type: ignore[misc]  # eventlet has no annotations
     """eventlet's hub, of green threads that only ever wait for each other and for time."""
 
     def __init__(self) -> None:
         self.now_s = 0.0
         super().__init__(clock=self._clock)
-        self._agenda: list[tuple[float, int, Any]] = []
+        self.acting: Process | None = None  # in whose name things happen now; None: the world's
+        self._agenda: list[tuple[float, int, Any, Process | None]] = []
         self._number = 0
         self._read_ns = 0
 
@@ -46,8 +106,13 @@ class Hub(BaseHub):  # type: ignore[misc]  # eventlet has no annotations
     def add_timer(self, timer: Any) -> float:
         due: float = self.now_s + max(0.0, timer.seconds)
         self._number += 1
-        heapq.heappush(self._agenda, (due, self._number, timer))
+        heapq.heappush(self._agenda, (due, self._number, timer, self.acting))
         return due
+
+    def add_again(self, timer: Any, process: Process) -> None:
+        """One that was due while its process stood still."""
+        self._number += 1
+        heapq.heappush(self._agenda, (self.now_s, self._number, timer, process))
 
     def timer_canceled(self, timer: Any) -> None:
         """It is left where it is, and passed over when its time comes."""
@@ -61,9 +126,11 @@ class Hub(BaseHub):  # type: ignore[misc]  # eventlet has no annotations
             if not self._agenda or self._number > MOST_STEPS:
                 # Thrown into the main green thread, which waits for one that never ends.
                 self.greenlet.parent.throw(Stuck("everybody waits" if not self._agenda else "too many steps"))
-            due, _number, timer = heapq.heappop(self._agenda)
+            due, _number, timer, self.acting = heapq.heappop(self._agenda)
             if not timer.called:
                 self.now_s = due
+                if self.acting is not None and self.acting.keeps(timer):
+                    continue
                 try:
                     timer()
                 except self.SYSTEM_EXCEPTIONS:
@@ -101,12 +168,24 @@ def now_s() -> float:
     return float(hubs.get_hub().clock())
 
 
+@contextmanager
+def acting(process: Process | None) -> Iterator[None]:
+    """What is begun in the block belongs to ``process``; None: to none, so that it outlives all of them."""
+    hub = hubs.get_hub()
+    before, hub.acting = hub.acting, process
+    try:
+        yield
+    finally:
+        hub.acting = before
+
+
 def _set_clocks(hub: Hub) -> None:
     time.monotonic = lambda: hub.now_s
     time.perf_counter = lambda: hub.now_s
     time.monotonic_ns = hub.monotonic_ns
     time.time = lambda: _BEGINNING_S + hub.now_s
     time.time_ns = lambda: round((_BEGINNING_S + hub.now_s) * 1e9)
+    time.sleep = eventlet.sleep  # a job's, in what would be a thread of its own
 
 
 def _set_chance(seed: int) -> None:
@@ -122,6 +201,15 @@ def _set_chance(seed: int) -> None:
     random.Random = Random  # type: ignore[assignment, misc]  # for all that are made from now on
     os.urandom = chance.randbytes
     uuid.uuid4 = lambda: uuid.UUID(int=chance.getrandbits(128), version=4)
+    tempfile._name_sequence = _names(chance)  # type: ignore[attr-defined]  # noqa: SLF001 (it has no seam)
+    for module in (event, greenpool, queue):
+        module.set = Ordered
+
+
+def _names(chance: random.Random) -> Iterator[str]:
+    """Of temporary files."""
+    while True:
+        yield f"{chance.getrandbits(32):08x}"
 
 
 def _execute(function: Callable[..., Any], *args: Any, **options: Any) -> Any:

@@ -51,6 +51,7 @@ class Entry:
     waiting: Waiting | None
     answer: Any
     ended: int = 0  # the session that it ends
+    session: int = 0  # that asked for it
 
 
 class Ensemble:
@@ -88,16 +89,21 @@ class Ensemble:
             answer, changes = tree.perform(self.nodes, request, at)
         except ZookeeperError as error:
             answer = error
-        self._append(changes, waiting, answer)
+        self._append(changes, waiting, answer, session=session)
 
     def _append(
-        self, changes: list[tree.Change], waiting: Waiting | None, answer: Any, ended: int = 0
+        self,
+        changes: list[tree.Change],
+        waiting: Waiting | None,
+        answer: Any,
+        ended: int = 0,
+        session: int = 0,
     ) -> None:
         self.zxid += 1
         for change in changes:
             self._note_owner(change)
         tree.apply(self.nodes, changes)
-        entry = Entry(self.zxid, changes, waiting, answer, ended)
+        entry = Entry(self.zxid, changes, waiting, answer, ended, session)
         self.log.append(entry)
         for listener in self.listeners:
             listener(entry)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from proof.simulation.clock import after, now_s
+from proof.simulation.clock import Process, acting, after, now_s
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,10 @@ class Line:
     it is down its connections break at once, and new ones fail.
     """
 
-    def __init__(self, latency: Latency, choose: random.Random) -> None:
+    def __init__(self, latency: Latency, choose: random.Random, process: Process | None = None) -> None:
+        """``process``: the participant's, if it can stop and die by itself."""
         self._latency, self._choose = latency, choose
+        self.process = process
         self._delay_s = 0.0
         self._shut = {"requests": False, "replies": False}
         self.is_down = False
@@ -48,8 +50,9 @@ class Line:
     def down(self) -> None:
         self.is_down = True
         self.cut()
-        for broken in list(self._broken):
-            broken()
+        with acting(self.process):
+            for broken in list(self._broken):
+                broken()
 
     def heal(self) -> None:
         self.is_down = False
@@ -84,18 +87,20 @@ class Channel:
 
     def __init__(self, line: Line, direction: str, deliver: Callable[[Any], object]) -> None:
         self._line, self._direction, self._deliver = line, direction, deliver
+        self._at = line.process if direction == "replies" else None  # where messages arrive
         self._last_s = 0.0
         self._held: deque[Any] = deque()
         self._closed = False
 
     def send(self, message: Any) -> None:
         self._last_s = max(self._last_s, now_s() + self._line.takes_s())
-        after(self._last_s - now_s(), self._arrive, message)
+        with acting(None):  # it arrives, whatever becomes of its sender
+            after(self._last_s - now_s(), self._arrive, message)
 
     def opened(self) -> None:
         """What was held arrives now, in order, and nothing overtakes it."""
         while self._held and not self._is_held_up:
-            self._deliver(self._held.popleft())
+            self._hand_over(self._held.popleft())
 
     def close(self) -> None:
         """What is under way is lost."""
@@ -112,4 +117,8 @@ class Channel:
         if self._held or self._is_held_up:
             self._held.append(message)
         else:
+            self._hand_over(message)
+
+    def _hand_over(self, message: Any) -> None:
+        with acting(self._at):
             self._deliver(message)

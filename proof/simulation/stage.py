@@ -54,9 +54,9 @@ class Stage:
         """What the seed says, or less where shrinking has taken some away."""
         return drawn if limit is None else min(drawn, limit)
 
-    def line(self) -> Line:
+    def line(self, process: clock.Process | None = None) -> Line:
         """A participant's way to the servers."""
-        return Line(self._latency, self._network)
+        return Line(self._latency, self._network, process)
 
     def connect(self, line: Line, session_s: float | None = None) -> Any:
         """A client with a session through ``line``. Raises Stuck."""

@@ -64,7 +64,7 @@ def typed(command: str, servers: dict[str, str]) -> str:
         input="\n" * 40,
         capture_output=True,
         text=True,
-        timeout=280,  # one of them is a file of tests
+        timeout=170,
         check=False,
     )
     convicted = "--weak" in command  # a quorum that is too small, and all else ends well

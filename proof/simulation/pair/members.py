@@ -17,8 +17,8 @@ from app.demo.faults import log_uniform, moment_of
 from app.demo.recording import NOT_A_RESULT
 from app.errors import InDoubt
 from app.zookeeper import client as zk, paths
-from proof.simulation.client import Client, Ordered
-from proof.simulation.clock import after
+from proof.simulation.client import Client
+from proof.simulation.clock import Ordered, after
 from proof.simulation.disk import Files, ForgetfulDisk
 from proof.simulation.nemesis import Moments
 from proof.simulation.stage import Stage

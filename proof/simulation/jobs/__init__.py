@@ -1,0 +1,1 @@
+"""Jobs of the simulated workers, beside the built-in ones."""

@@ -1,0 +1,23 @@
+"""The world ``worker``: the full code holds, a seed is a run, a result that doesn't count is convicted."""
+
+from pathlib import Path
+
+from proof.mutants import TOP
+from proof.mutants.patching import apply, copy_of_the_tree
+from tests.unit.simulation.playing import play
+
+
+def test_the_full_code_holds_and_the_same_seed_is_the_same_run() -> None:
+    first, again, other = play("worker", 1, 1, 2)
+    assert (first.outcome, other.outcome) == ("held", "held"), (first.sentence, other.sentence)
+    assert first.entries > 20
+    assert first.history == again.history
+    assert first.history != other.history
+
+
+def test_a_stale_claimant_whose_result_counts_is_convicted(tmp_path: Path) -> None:
+    tree = copy_of_the_tree(tmp_path, ("app", "proof"))
+    apply(TOP / "docs/exercises/chaos/no_version_check.patch", tree)
+    (ended,) = play("worker", 9, tree=tree)
+    assert ended.outcome == "violated"
+    assert ended.sentence.startswith("a task counts for its last claimant alone"), ended.sentence
