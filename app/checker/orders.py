@@ -18,7 +18,8 @@ the reads are one process's   which has them in its order: put before each read 
 each key's writes are ordered by what must come before what: then so is every read between two of them
 
 and else it must be searched for (app.checker.search), which is NP-complete. A pass takes O(e n / 64) steps
-for n events and e pairs of them, and few passes are needed: 2,000 operations take a fraction of a second.
+for n events and e pairs of them, and few passes are needed: of 6,000 operations a model takes a second.
+The second rule refutes no more than the first but where several processes read several keys.
 """
 
 from __future__ import annotations
