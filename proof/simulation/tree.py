@@ -131,9 +131,6 @@ class _Draft:
         self.changes: list[Change] = []
 
     def perform(self, request: Any) -> Any:
-        if isinstance(request, Create2):
-            path = self._create(request)
-            return path, self._node(path, ANY_VERSION).stat
         if isinstance(request, Create):
             return self._create(request)
         if isinstance(request, Create2):  # kazoo's include_data

@@ -64,7 +64,7 @@ def typed(command: str, servers: dict[str, str]) -> str:
         input="\n" * 40,
         capture_output=True,
         text=True,
-        timeout=170,
+        timeout=280,  # one of them is a file of tests
         check=False,
     )
     convicted = "--weak" in command  # a quorum that is too small, and all else ends well

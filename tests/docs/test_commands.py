@@ -47,7 +47,7 @@ def test_every_command_is_of_a_kind_that_is_tested() -> None:
     assert set(ALL) == {*CLUSTER, *MAKE, *PATCHES, *ELSEWHERE, *RUN}
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("line", RUN)
 def test_a_command_runs_and_says_what_it_found(line: str, ensemble: Ensemble) -> None:
     # The same command, with this interpreter, this ensemble, and a load for a test.

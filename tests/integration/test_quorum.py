@@ -89,6 +89,7 @@ def test_a_host_that_dies_takes_its_replica_offline_and_leaves_its_data_which_is
     register = cast.register(choose=Asking(1, 2, 3))
     everywhere(cast, b"v1")
     cast.links[5].down()
+    expire(cast.sessions[5], cast.place.hosts)
     eventually(lambda: cast.owner(5) is None, what="the end of its session")
     newer = register.write(b"v2")
     register.close()  # its store at the fifth would wait for the connection, and arrive
