@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 SHORTEST_S = 0.005
 # Servers: a follower that hears no leader serves old data for three seconds, at most.
 _SERVER_REST_S, _SERVER_HURT_S = (1.0, 3.0), (0.1, 3.0)
+# A partition twice: it alone leaves a server that answers, and knows nothing new.
+_TO_SERVERS = (*TO_SERVERS, Fault.PARTITION)
 # A run on real servers is short: so many orders, and another plan is drawn.
 ORDERS_A_PLAN = 3
 # A moment that doesn't come is waited for this long; then the fault comes at any time.
@@ -130,7 +132,7 @@ def _torment_servers(servers: Servers, choose: random.Random, recorder: Recorder
         log.warning("no harm to servers: %s", error)
         return
     # With a single server every harm is an outage of everything.
-    powers = Powers(TO_SERVERS, count, min(1, count - 1), _SERVER_REST_S, _SERVER_HURT_S)
+    powers = Powers(_TO_SERVERS, count, min(1, count - 1), _SERVER_REST_S, _SERVER_HURT_S)
     for order in orders(powers, choose, ORDERS_A_PLAN):
         eventlet.sleep(order.after_s)
         try:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from app.checker.history import Recorder
+from app.demo.faults import Fault
 from app.errors import Refused
 from lab.workers import Worker
 from proof.chaos.harms import Harm, Harms
@@ -32,9 +33,9 @@ class ClusterHarms(Harms):
         yield "a worker is cut off", self._cut_worker
         if self._site.small_disk is not None:
             yield "the workers' disk is full", self._full_disk
-        yield "a server is paused", lambda: self._server("pause", 1.0, 2.5)
-        yield "a server is killed", lambda: self._server("kill", 1.0, 4.0)
-        yield "a server is partitioned", lambda: self._server("partition", 1.0, 4.0)
+        yield "a server is paused", lambda: self._server(Fault.PAUSE, 0.1, 2.5)
+        yield "a server is killed", lambda: self._server(Fault.KILL, 0.1, 4.0)
+        yield "a server is partitioned", lambda: self._server(Fault.PARTITION, 0.1, 4.0)
         yield "a task's claimant is stopped, and the next one as well", self._stale.play
 
     # -- workers --
@@ -48,7 +49,7 @@ class ClusterHarms(Harms):
         self._kill(master)
 
     def _kill(self, worker: Worker) -> None:
-        self._record("kill", worker.pod)
+        self._record(Fault.KILL, worker.pod)
         worker.send(signal.SIGKILL)
         self._later(0.5, 2 * SESSION_S)
         self._site.workers.revive()
@@ -66,22 +67,22 @@ class ClusterHarms(Harms):
     def _cut_worker(self) -> None:
         number = self._choose.randrange(len(self._site.links))
         pod = self._site.workers.all[number].pod
-        self._record("cut", pod)
+        self._record(Fault.CUT, pod)
         self._site.links[number].cut()
-        self._later(0.5, SESSION_S + 4)
+        self._later(0.05, SESSION_S + 4)
         self._site.links[number].heal()
         self._record("heal", pod)
 
     def _full_disk(self) -> None:
         self._site.fill_disk()
-        self._record("cut", "the workers' disk")
+        self._record(Fault.CUT, "the workers' disk")
         self._later(1.0, 4.0)
         self._site.empty_disk()
         self._record("heal", "the workers' disk")
 
     # -- servers --
 
-    def _server(self, verb: str, least_s: float, most_s: float) -> None:
+    def _server(self, verb: Fault, least_s: float, most_s: float) -> None:
         number = self._choose.randint(1, 3)
         with self._turn, self._harmed(verb, number):
             self._later(least_s, most_s)

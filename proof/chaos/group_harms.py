@@ -9,6 +9,7 @@ import eventlet
 
 from app.checker.history import Recorder
 from app.cluster.guest_actor import Actor
+from app.demo.faults import Fault
 from app.demo.recording import NOT_A_RESULT
 from app.errors import Refused
 from app.zookeeper import client as zk
@@ -55,19 +56,19 @@ class GroupHarms(Harms):
         return {
             "a writer is cut off during a write": self._maim,
             "two ways to replicas are cut": self._cut_replicas,
-            "a member is cut off": lambda: self._member("cut"),
+            "a member is cut off": lambda: self._member(Fault.CUT),
             "the trio's primary is deposed unheard": self._depose,
-            "a member crashes": lambda: self._member("crash"),
+            "a member crashes": lambda: self._member(Fault.CRASH),
             "the backup's disk is taken out": self._disk_out,
-            "a copy of the configuration is cut off": lambda: self._copy("cut"),
-            "a copy of the configuration crashes": lambda: self._copy("crash"),
+            "a copy of the configuration is cut off": lambda: self._copy(Fault.CUT),
+            "a copy of the configuration crashes": lambda: self._copy(Fault.CRASH),
         }
 
     # -- the register --
 
     def _maim(self) -> None:
         kept = self._choose.sample(range(1, REPLICAS + 1), self._choose.choice((1, 2)))
-        self._record("cut", "way of ada")
+        self._record(Fault.CUT, "way of ada")
         self._register.maim(kept)
         eventlet.sleep(_MAIMED_S)
         self._register.unmaim()
@@ -76,9 +77,9 @@ class GroupHarms(Harms):
     def _cut_replicas(self) -> None:
         pair = self._choose.sample(range(1, REPLICAS + 1), 2)
         for replica in pair:
-            self._record("cut", f"replica-{replica}")
+            self._record(Fault.CUT, f"replica-{replica}")
         self._register.cut(pair)
-        self._later(0.3, 1.5)
+        self._later(0.01, 3.0)
         self._register.heal(pair)
         for replica in pair:
             self._record("heal", f"replica-{replica}")
@@ -101,24 +102,24 @@ class GroupHarms(Harms):
             if number is None:
                 eventlet.sleep(_BREATH_S)
             elif number != self._site.servers.leader():
-                with self._trio.sparing(number), self._harmed("partition", number):
+                with self._trio.sparing(number), self._harmed(Fault.PARTITION, number):
                     self._trio.ask_both(number, self._of_the_trio, _PARTED_S)
                 return
             else:
-                self._record("cut", f"node-{number}")
-                self._trio.harm(number, "cut")
+                self._record(Fault.CUT, f"node-{number}")
+                self._trio.harm(number, Fault.CUT)
                 eventlet.sleep(_DEPOSED_S)
                 self._trio.harm(number, "heal")
                 self._record("heal", f"node-{number}")
                 eventlet.sleep(_DEPOSED_S)  # a new pair is there, and the old primary at the end of the line
         raise Refused("no primary was at a server that could be cut off")
 
-    def _member(self, verb: str) -> None:
+    def _member(self, verb: Fault) -> None:
         self._trio.stands(_STAND_S)
         number = self._choose.randint(1, 3)
         self._record(verb, f"node-{number}")
         self._trio.harm(number, verb)
-        self._later(0.5, 3.0)
+        self._later(0.05, 3.0)
         self._record("heal", f"node-{number}")
         self._insist(lambda: self._trio.harm(number, "heal"))
 
@@ -126,17 +127,17 @@ class GroupHarms(Harms):
         self._trio.stands(_STAND_S)
         if (whose := self._trio.take_a_disk_out()) is None:
             raise Refused("no member backed up, so there was no disk to take out")
-        self._record("cut", f"disk of {whose}")
+        self._record(Fault.CUT, f"disk of {whose}")
         eventlet.sleep(_DISK_OUT_S)
         self._trio.put_it_back()
         self._record("heal", f"disk of {whose}")
 
     # -- the copies --
 
-    def _copy(self, verb: str) -> None:
+    def _copy(self, verb: Fault) -> None:
         copy = self._choose.choice(self._copies)
         getattr(copy, verb)()
-        self._later(0.5, 4.0)
+        self._later(0.05, 4.0)
         self._insist(copy.heal)
 
     # -- small --

@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 import eventlet
 
 from app.checker.history import Recorder
+from app.demo.faults import Fault, log_uniform
 from proof.chaos.site import Site
 
 # Raises any ending of an operation but a result; Refused where there was nothing to harm.
@@ -28,13 +29,14 @@ class Harms:
         self._turn = turn
 
     def _later(self, least_s: float, most_s: float) -> None:
-        eventlet.sleep(self._choose.uniform(least_s, most_s))
+        """A fault lasts as every nemesis's do: each order of magnitude is as likely."""
+        eventlet.sleep(log_uniform((least_s, most_s), self._choose))
 
     def _record(self, op: str, whom: str | int) -> None:
         self._recorder.fault(op, whom)
 
     @contextmanager
-    def _harmed(self, verb: str, number: int) -> Iterator[None]:
+    def _harmed(self, verb: Fault, number: int) -> Iterator[None]:
         """One server, harmed (a partition cuts it off from its peers alone); afterwards all are whole."""
         self._record(f"{verb} server", number)
         try:

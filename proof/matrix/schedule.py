@@ -16,9 +16,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-# "maim" leaves the writer a way to the replicas named, and to no other.
-RowVerb: TypeAlias = Literal["cut", "heal", "crash", "restart", "maim", "unmaim", "all write", "one writes"]
-ServerVerb: TypeAlias = Literal["partition", "unite", "kill leader", "kill other", "restart servers"]
+from app.demo.faults import Fault
+
+# "maim" leaves the writer a way to the replicas named alone, from its next write's ``VERSION_KNOWN`` on.
+RowVerb: TypeAlias = Literal[
+    Fault.CUT, Fault.CRASH, "heal", "restart", "maim", "unmaim", "all write", "one writes"
+]
+ServerVerb: TypeAlias = Literal[Fault.PARTITION, "unite", "kill leader", "kill other", "restart servers"]
 
 REPLICAS = 5
 WRITER = "ada"
@@ -72,7 +76,7 @@ def _cuts(choose: random.Random) -> Iterator[Deed]:
     at_s = 0.0
     for left in (1, 2, 1, 2):
         for pair in _two_pairs(choose):
-            yield Deed(at_s, "cut", pair)
+            yield Deed(at_s, Fault.CUT, pair)
             yield Deed(at_s + _CUT_S, "heal", pair)
             at_s += _CUT_S + 0.1
         kept = tuple(choose.sample(range(1, REPLICAS + 1), left))
@@ -89,17 +93,17 @@ def _two_pairs(choose: random.Random) -> tuple[tuple[int, ...], tuple[int, ...]]
 
 def _crashes(choose: random.Random) -> Iterator[Deed]:
     first, second = choose.sample(range(1, REPLICAS + 1), 2)
-    yield Deed(0.0, "crash", (first,))
+    yield Deed(0.0, Fault.CRASH, (first,))
     yield Deed(0.5, "kill other")
     yield Deed(_CRASHED_S, "restart", (first,))
-    yield Deed(_CRASHED_S + 0.5, "crash", (second,))
+    yield Deed(_CRASHED_S + 0.5, Fault.CRASH, (second,))
     yield Deed(_CRASHED_S + 1.0, "restart servers")
     yield Deed(2 * _CRASHED_S + 0.5, "restart", (second,))
 
 
 def _parted_follower(choose: random.Random) -> Iterator[Deed]:
     for at_s in (0.5, 0.5 + _PARTED_S + choose.uniform(3, 4)):
-        yield Deed(at_s, "partition")
+        yield Deed(at_s, Fault.PARTITION)
         yield Deed(at_s + _PARTED_S, "unite")
 
 
@@ -111,8 +115,8 @@ def _killed_leader(choose: random.Random) -> Iterator[Deed]:
 def _many_writers(choose: random.Random) -> Iterator[Deed]:
     yield Deed(2.0, "all write")
     pair, other = _two_pairs(choose)
-    yield Deed(5.0, "cut", pair)
+    yield Deed(5.0, Fault.CUT, pair)
     yield Deed(5.0 + _CUT_S, "heal", pair)
-    yield Deed(6.5, "cut", other)
+    yield Deed(6.5, Fault.CUT, other)
     yield Deed(6.5 + _CUT_S, "heal", other)
     yield Deed(9.0, "one writes")

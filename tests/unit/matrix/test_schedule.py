@@ -2,6 +2,7 @@
 
 import pytest
 
+from app.demo.faults import Fault
 from proof.matrix.schedule import REPLICAS, STORM_AT_S, Deed, Schedule
 
 SEEDS = range(20)
@@ -70,6 +71,6 @@ def test_a_writer_is_left_with_one_replica_and_with_two(seed: int) -> None:
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_follower_is_healed_before_it_notices_that_it_is_alone(seed: int) -> None:
     deeds = Schedule.of(seed).deeds
-    cut = [deed.at_s for deed in deeds if deed.verb == "partition"]
+    cut = [deed.at_s for deed in deeds if deed.verb == Fault.PARTITION]
     healed = [deed.at_s for deed in deeds if deed.verb == "unite"]
     assert all(end - begin < NOTICED_S for begin, end in zip(cut, healed, strict=True))
