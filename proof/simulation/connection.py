@@ -124,7 +124,7 @@ class Connection:
         self.send_queued()
 
     def _answered(self, number: int, zxid: int, answer: Any) -> None:
-        """As kazoo's ``_read_response``: the result first, then the watch, also where there is no node."""
+        """As kazoo's ``_read_response``: the result, then the watch; an error leaves none."""
         client = self._client
         request, result, expected = client._pending.popleft()  # noqa: SLF001
         assert number == expected
@@ -134,11 +134,11 @@ class Connection:
             self._on_ended()
             return
         if isinstance(answer, NoNodeError) and isinstance(request, Exists):
-            result.set(None)
-        elif isinstance(answer, Exception):
+            answer = None
+        if isinstance(answer, Exception):
             result.set_exception(answer)
-        else:
-            result.set(Transaction.unchroot(client, answer) if isinstance(request, Transaction) else answer)
+            return
+        result.set(Transaction.unchroot(client, answer) if isinstance(request, Transaction) else answer)
         watcher = getattr(request, "watcher", None)
         if watcher and not client._stopped.is_set():  # noqa: SLF001
             of_children = isinstance(request, GetChildren | GetChildren2)

@@ -228,7 +228,7 @@ class Server:
 
     def restart(self) -> None:
         self.is_down = False
-        self.join()
+        self._in_touch_again()
 
     def pause(self) -> None:
         """It stops (SIGSTOP): its connections stand, and nothing comes of them."""
@@ -284,10 +284,10 @@ class Server:
         self._catch_up()
 
     def _in_touch_again(self) -> None:
-        if not self.serves:
+        if self.serves:
+            self._catch_up()
+        else:
             self.join()
-            return
-        self._catch_up()
         for server in self._ensemble.servers if self.leads else [self]:
             server.hand_on_stalled()
 
