@@ -274,7 +274,17 @@ class Master:
         unfinished = [job_id for job_id, ended, plan in seen if not ended or plan]
         known = last[-JOBS_KEPT:] + unfinished
         needed = {job_id for job_id in known if self._take(job_id, job_id in unfinished)} | self._submitted
-        self._remove([path for job_id, paths_ in files.items() if job_id not in needed for path in paths_])
+        # Of a job that has ended, only the output: a master that was deposed in the middle of an upload may
+        # have copied it to the volume when its successor had seen the job to its end.
+        over = set(last) - set(unfinished) - self._submitted
+        self._remove(
+            [
+                path
+                for job_id, found in files.items()
+                for path in found
+                if job_id not in needed or (job_id in over and path.parent != self._shared.results)
+            ]
+        )
 
     def _take(self, job_id: str, unfinished: bool) -> bool:
         """List a job, and go on with it; False if its files belong to no job."""

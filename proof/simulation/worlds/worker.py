@@ -11,7 +11,7 @@ import gc
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -37,16 +37,16 @@ from proof.simulation.worlds.worker_nemesis import Harm
 WORKERS = 5
 UPLOADS = 6
 _MIN_NODES = (1, 3, 5)
-# Virtual seconds, when all is whole again: until all jobs have ended, and until nothing is left that should
-# go. Workers sweep their disks once in a minute, give or take a quarter.
 # For so long the nemesis goes on when everything was uploaded, at most, in virtual seconds.
 _GOES_ON_S = 20.0
+# Virtual seconds until all is whole again, until all jobs have ended, and until nothing is left that should
+# go. Workers sweep their disks once in a minute, give or take a quarter.
 _WHOLE_S, _END_S, _CLEAN_S = 120.0, 300.0, 200.0
 _LOOK_S = 1.0
 
 
 @dataclass
-class _World:
+class World:
     stage: Stage
     root: Path
     hosts: list[Host]
@@ -58,7 +58,7 @@ class _World:
 
 def play(script: Script) -> Played:
     gc.disable()  # a dead process' green threads must not be unwound, and a run is short
-    _add_jobs()
+    add_jobs()
     root = Path(tempfile.mkdtemp(prefix="simulated-", dir=_memory()))
     try:
         return _played(script, root)
@@ -66,7 +66,7 @@ def play(script: Script) -> Played:
         shutil.rmtree(root, ignore_errors=True)
 
 
-def _add_jobs() -> None:
+def add_jobs() -> None:
     folder = str(Path(__file__).parents[1] / "jobs")
     if folder not in jobs.__path__:
         jobs.__path__.append(folder)
@@ -79,7 +79,7 @@ def _memory() -> str | None:
 
 def _played(script: Script, root: Path) -> Played:
     stage = Stage(script)
-    world = _brought_up(stage, root)
+    world = brought_up(stage, root)
     harm = Harm(stage, world.hosts, world.moments, root / "shared")
     world.judge.on_claim.append(harm.claimed)
     uploads = stage.at_most(stage.chance("uploads").randint(2, UPLOADS), script.operations)
@@ -90,16 +90,17 @@ def _played(script: Script, root: Path) -> Played:
     publishing.kill()
     eventlet.sleep(stage.choose.uniform(0.0, _GOES_ON_S))
     harm.stop()
-    violations = _ended(world)
+    found = _ended(world)
     history = stage.recorder.history()
+    judge, verdict = _verdict(found, _configuration(history))
     return Played(
-        script, _verdict(violations, _configuration(history)), "what chaos audits", list(history.lines()),
+        script, verdict, judge, list(history.lines()),
         Counter(operation.outcome for operation in history.operations), harm.faults, harm.struck,
         len(world.users), stage.hub.now_s,
     )  # fmt: skip
 
 
-def _brought_up(stage: Stage, root: Path) -> _World:
+def brought_up(stage: Stage, root: Path) -> World:
     choose, moments = stage.chance("cast"), Moments()
     min_nodes = choose.choice(_MIN_NODES)
     (root / "shared").mkdir()
@@ -113,35 +114,36 @@ def _brought_up(stage: Stage, root: Path) -> _World:
     judge.on_claim.append(claimed)
     for host in hosts:
         host.start()
-    _wait(partial(_is_whole, stage), _WHOLE_S)
+    wait_for(partial(_is_whole, stage), _WHOLE_S)
     count = stage.at_most(choose.randint(1, 3), stage.script.clients)
     users = [User(stage, hosts, f"user{number}", judge.expect) for number in range(1, count + 1)]
-    return _World(stage, root, hosts, users, Publisher(stage), judge, moments)
+    return World(stage, root, hosts, users, Publisher(stage), judge, moments)
 
 
 # -- the end --
 
 
-def _ended(world: _World) -> list[Violation]:
-    """All is whole again: wait for the jobs and for the cleaning up; then audit."""
+def _ended(world: World) -> dict[str, list[Violation]]:
+    """All is whole again: wait for the jobs and for the cleaning up; then audit. By judge."""
     judge, stage = world.judge, world.stage
     uploads = [upload for user in world.users for upload in user.uploads]
-    whole = _wait(partial(_is_whole, stage), _WHOLE_S)
-    _wait(lambda: not judge.unfinished(), _END_S)
-    if stage.chance("end").random() < 0.5:
-        _change_master(world)
-    _wait(lambda: not any(_left(world).values()) and _has_converged(world), _CLEAN_S)
+    whole = wait_for(partial(_is_whole, stage), _WHOLE_S)
+    wait_for(lambda: not judge.unfinished(), _END_S)
+    change_master(world)
+    wait_for(lambda: not any(_left(world).values()) and _has_converged(world), _CLEAN_S)
     for user in world.users:
         for upload in user.uploads:
-            _wait(partial(user.look, upload), _END_S)
+            wait_for(partial(user.look, upload), _END_S)
     _observe(world)
-    return [
-        *judge.violations,
-        *([] if whole else [Violation("five workers come back", "they did not, in time")]),
-        *of_users(uploads, judge),
-        *(Violation("every job ends", f"{judge.manifests[one].name} has not") for one in judge.unfinished()),
-        *audit.of_leftovers(_left(world)),
-    ]
+    ends = [Violation("every job ends", f"{judge.manifests[one].name} has not") for one in judge.unfinished()]
+    if not whole:
+        ends.append(Violation("five workers come back", "they did not, in time"))
+    return {
+        "the store's log": judge.violations,
+        "the users' answers": list(of_users(uploads, judge)),
+        "the end": ends,
+        "what is left": list(audit.of_leftovers(_left(world))),
+    }
 
 
 def _is_whole(stage: Stage) -> bool:
@@ -155,27 +157,27 @@ def _is_whole(stage: Stage) -> bool:
     )  # fmt: skip
 
 
-def _change_master(world: _World) -> None:
+def change_master(world: World) -> None:
     """The master ends in an orderly way and comes back: its successor removes what belongs to no job."""
     for host in world.hosts:
         if host.worker is not None and host.worker.master is not None:
             host.end(30.0)
             host.start()
             break
-    _wait(partial(_is_whole, world.stage), _WHOLE_S)
+    wait_for(partial(_is_whole, world.stage), _WHOLE_S)
 
 
-def _left(world: _World) -> dict[str, list[str]]:
+def _left(world: World) -> dict[str, list[str]]:
     return leftovers(world.stage.ensemble, world.root, WORKERS)
 
 
-def _has_converged(world: _World) -> bool:
+def _has_converged(world: World) -> bool:
     latest = world.stage.ensemble.nodes[paths.CONFIG].mzxid
     lives = [host.worker.life for host in world.hosts if host.worker is not None]
     return all(life is not None and life.config.copy.mzxid == latest for life in lives)
 
 
-def _observe(world: _World) -> None:
+def _observe(world: World) -> None:
     for host in world.hosts:
         life = host.worker.life if host.worker is not None else None
         copy = life.config.copy if life is not None else None
@@ -189,15 +191,17 @@ def _configuration(history: History) -> Verdict:
     return replicas.converged(History.of(operations))
 
 
-def _verdict(violations: list[Violation], configuration: Verdict) -> Verdict:
-    if violations:
-        return Verdict("violated", str(violations[0]))
+def _verdict(found: Mapping[str, Sequence[Violation]], configuration: Verdict) -> tuple[str, Verdict]:
+    """(who judged, the verdict)."""
+    for judge, violations in found.items():
+        if violations:
+            return judge, Verdict("violated", str(violations[0]))
     if configuration.outcome == "violated":
-        return configuration
-    return Verdict("held", "nothing was lost, nothing done twice, nothing left")
+        return "the copies of the configuration", configuration
+    return "what chaos audits", Verdict("held", "nothing was lost, nothing done twice, nothing left")
 
 
-def _wait(condition: Callable[[], bool], for_s: float) -> bool:
+def wait_for(condition: Callable[[], bool], for_s: float) -> bool:
     deadline = zk.Deadline(for_s)
     while not condition():
         if deadline.passed:

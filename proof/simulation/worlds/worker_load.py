@@ -125,7 +125,7 @@ class User:
             self._record(upload)
             eventlet.sleep(self._choose.uniform(*self._think_s))
             if self._choose.random() < _SENDS_AGAIN:
-                self._again(self._choose.choice(self.uploads))
+                self._again([one for one in self.uploads if one.ending != "refused"])
 
     def _record(self, upload: Upload) -> None:
         pending = self._recorder.invoke(self._name, "write", upload.name, upload.name)
@@ -161,9 +161,13 @@ class User:
             upload.ids.append(answer.json["job_id"])
         return answer, unheard
 
-    def _again(self, upload: Upload) -> None:
+    def _again(self, uploads: Sequence[Upload]) -> None:
+        """Send one of them again: an answer that it is stored counts, whenever it comes."""
+        if not uploads:
+            return
+        upload = self._choose.choice(uploads)
         answer, _ = self._send(upload)
-        if answer is not None and answer.status == 200 and upload.ending == "in doubt":
+        if answer is not None and answer.status == 200:
             upload.ending = "stored"
 
     # -- results --
