@@ -202,14 +202,17 @@ class NotesPair:
 
     def __init__(self, stage: Stage) -> None:
         self._stage = stage
-        deadline = zk.Deadline(10)
-        remove(stage.client, self.ROOT, deadline)  # of an act that was spoilt
-        zk.ensure(stage.client, tuple(self.ROOT + path for path in paths.ROOTS), deadline)
-        name = "notes-backup"
-        self.backup = stage.bring(name, lambda client: [NotesBackup(client, name)], root=self.ROOT)
+        remove(stage.client, self.ROOT, zk.Deadline(10))  # of an act that was spoilt
+        self.backup = stage.bring("notes-backup", self._roles, root=self.ROOT)
         self._primary = NotesPrimary(
             stage.session(chroot=stage.chroot + self.ROOT), ack_timeout_s=stage.options.ack_timeout_s
         )
+
+    def _roles(self, client: KazooClient) -> list[NotesBackup]:
+        zk.ensure(
+            client, paths.ROOTS, zk.Deadline(10)
+        )  # by its own session: its server may lag behind others
+        return [NotesBackup(client, "notes-backup")]
 
     def submit(self, job_id: str) -> None:
         """One request to the primary, recorded. Raises Refused when no ACK has come in time."""
