@@ -10,7 +10,7 @@ export EVENTLET_NO_GREENDNS := yes
 help:   ## this list
 	@grep -hE '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 12
 
-demo: $(VENV)/ready   ## a real ZooKeeper ensemble, and the three demos on it (OPTIONS="--step" is passed on)
+demo: $(VENV)/ready   ## a real ZooKeeper ensemble, or a simulated one, and the three demos on it (OPTIONS="--step" is passed on)
 	@$(PY) -m lab demo $(OPTIONS)
 
 lab: $(VENV)/ready   ## an ensemble and five workers, the page on http://127.0.0.1:8080, until Ctrl-C

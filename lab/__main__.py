@@ -4,14 +4,15 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from itertools import takewhile
 from pathlib import Path
 
 from lab import deploy as deployment, page as entrance, up as cluster
 from lab.backends import UNREACHABLE, add_options, environment, given_hosts, laboratory, status_of
 from lab.console import Parser, print_to_stderr
-from lab.ensemble import Ensemble
+from lab.ensemble import Ensemble, UnavailableError
 from lab.interrupts import Interrupted, Interrupts
 from lab.kubectl import ClusterError, context_of
 from lab.up import Place
@@ -70,18 +71,38 @@ def run(arguments: argparse.Namespace, interrupts: Interrupts) -> int:
 def demo(arguments: argparse.Namespace, interrupts: Interrupts) -> int:
     """run the demos, or those named, one after another on one ensemble; the worst status is ours"""
     names = list(takewhile(lambda word: not word.startswith("-"), arguments.rest))
-    options = arguments.rest[len(names) :]
+    given = arguments.rest[len(names) :]
     if unknown := [name for name in names if name not in DEMOS]:
         _parser().error(f"there is no demo {unknown[0]!r}, there are {', '.join(DEMOS)}")
     statuses = set()
-    with environment(arguments, interrupts) as surroundings:
+    with _real_or_simulated(arguments, interrupts) as (surroundings, more):
         for name in names or DEMOS:
             print_to_stderr(f"demo {name}: {CLAIMS[name]}")
-            command = [sys.executable, str(TOP / DEMOS[name]), *options]
+            command = [sys.executable, str(TOP / DEMOS[name]), *given, *more]
             statuses.add(interrupts.run(command, surroundings))
             if interrupts.signum is not None:
                 raise Interrupted(interrupts.signum)
     return next((status for status in WORST_FIRST if status in statuses), max(statuses))
+
+
+@contextmanager
+def _real_or_simulated(
+    arguments: argparse.Namespace, interrupts: Interrupts
+) -> Iterator[tuple[dict[str, str], list[str]]]:
+    """What leads the demos to ZooKeeper, and the option that does without where this machine has none."""
+    without = dict(os.environ), ["--simulated"]
+    if arguments.simulated:
+        yield without
+        return
+    with ExitStack() as stack:
+        try:
+            ground = stack.enter_context(environment(arguments, interrupts)), list[str]()
+        except UnavailableError as exc:
+            if arguments.backend != "auto":
+                raise
+            print_to_stderr(f"simulated, since there is no ZooKeeper: {exc}")
+            ground = without
+        yield ground
 
 
 def servers(arguments: argparse.Namespace, interrupts: Interrupts) -> int:
@@ -163,7 +184,10 @@ def _parser() -> argparse.ArgumentParser:
     lists = add_with_ensemble(servers)
     lists.add_argument("--json", action="store_true", help="say where it is as one line of JSON")
     lists.add_argument("--until-stdin-closes", action="store_true", help="end when standard input does, too")
-    add_with_ensemble(demo, f"Arguments: any of {', '.join(DEMOS)}, then options, which go to every demo.")
+    demos = add_with_ensemble(
+        demo, f"Arguments: any of {', '.join(DEMOS)}, then options, which go to every demo."
+    )
+    demos.add_argument("--simulated", action="store_true", help="on no servers, also where there are some")
     for name, text in PROOF.items():
         commands.add_parser(name, help=text, add_help=False)
     on_kubernetes = (add(deploy), add(undeploy), add(page))

@@ -83,7 +83,7 @@ class Clients:
     def __init__(self, load: RegisterLoad) -> None:
         self._load = load
         shares = [_share(load, number) for number in range(PROCESSES)]
-        self._started = [_Process(share) for share in shares if share.operations and share.clients]
+        self._started = [Process(share) for share in shares if share.operations and share.clients]
 
     def endings(self) -> Counter[str]:
         """How many operations have ended until now, by their outcome."""
@@ -107,7 +107,7 @@ class Clients:
             process.close()
 
 
-class _Process:
+class Process:
     """One process of clients; its history goes to an unnamed file."""
 
     def __init__(self, load: RegisterLoad) -> None:
@@ -159,10 +159,9 @@ def _share(load: RegisterLoad, number: int) -> RegisterLoad:
 # --- in the process of clients ---
 
 
-def _run(load: RegisterLoad, ended: list[bytes]) -> None:
+def run(load: RegisterLoad, recorder: Recorder, ended: list[bytes]) -> None:
     """Do the load, until it is done or ``ended`` has something in it."""
-    choose = random.Random(load.seed + load.number)
-    recorder, aim = Recorder(sys.stdout), Aim()
+    choose, aim = random.Random(load.seed + load.number), Aim()
     name = f"clients {load.first} to {load.first + load.clients - 1}"
     ways = Ways(load.links, load.number, name, recorder) if load.harmed else None
     links = ways.hosts if ways else load.links
@@ -228,7 +227,7 @@ def _main() -> None:
     logging.basicConfig(level=os.environ.get("LOGLEVEL", "CRITICAL").upper(), format="%(name)s: %(message)s")
     ended: list[bytes] = []
     eventlet.spawn(_listen, ended)
-    _run(RegisterLoad(**json.loads(sys.argv[1])), ended)
+    run(RegisterLoad(**json.loads(sys.argv[1])), Recorder(sys.stdout), ended)
     sys.stdout.flush()
     os._exit(0)  # at a usual exit kazoo and eventlet would wait for green threads that no hub runs any more
 

@@ -22,6 +22,7 @@ from app.demo.options import STANDARD_OUTPUT, Options, parse
 from app.demo.pod_selection import GuestPods, choose_pods
 from app.demo.recording import NOT_A_RESULT
 from app.demo.run import Run, run_folder, sweep_folders
+from app.demo.simulated import start_over
 from app.demo.stage import LOST_AFTER_S, CannotGoOn, Group, Stage, first_line
 from app.demo.story import INTERRUPTED, UNREACHABLE, USAGE, Interrupted, Story, conclude
 from app.errors import BadSettingError, Unreachable
@@ -82,6 +83,8 @@ def main_of(demo: Demo[Any], argv: Sequence[str] | None) -> int:
     # A cut link is the lesson, and kazoo logs each one: LOGLEVEL=INFO shows it.
     logging.basicConfig(level=os.environ.get("LOGLEVEL", "CRITICAL").upper(), format="%(name)s: %(message)s")
     try:
+        if options.simulated:
+            start_over(options.seed)
         settings = Settings.from_environment(os.environ)
         with writable(options.timeline), _history_file(options) as sink:
             return _run(demo, options, settings, sink)
@@ -116,7 +119,10 @@ def _history_file(options: Options) -> Iterator[TextIO | None]:
 def _run(demo: Demo[Any], options: Options, settings: Settings, sink: TextIO | None) -> int:
     """Run in a green thread, which a signal or a lost ZooKeeper ends, cleanly."""
     out = sys.stderr if options.history == STANDARD_OUTPUT else sys.stdout
-    story = Story(out, silent=options.json, color=options.color, step=options.step)
+    story = Story(
+        out, silent=options.json, color=options.color, step=options.step, simulated=options.simulated
+    )
+    story.begin()
     runs: DemoRun | LivePublication = DemoRun(demo, options, settings, story, sink)
     if options.live is not None:
         runs = LivePublication(demo.name, demo.program, *options.live, options, settings, story)

@@ -37,6 +37,7 @@ class Options:
     Attributes:
         operations, clients: size of the load, and how many clients share it.
         faults: whether the load runs under random faults.
+        simulated: on the simulated ensemble, in virtual time.
         quorum: N, W and R of the hard demo.
         live: what to publish to the live workers, instead of a run.
         watch_s: how long to watch the live workers, instead of a run; until Ctrl-C if it is infinite.
@@ -44,6 +45,7 @@ class Options:
     """
 
     step: bool
+    simulated: bool
     protocol: Protocol
     participants: str
     seed: int
@@ -148,6 +150,7 @@ def parse(
         help="clients that share it (default 4)",
     )
     advanced("--faults", choices=("none", "random"), default="random", help="what the load runs under")
+    advanced("--simulated", action="store_true", help="on no servers: one process, in virtual time")
     patience = f"patience with the backup (default {ACK_TIMEOUT_S:g}; the notes have 10)"
     advanced(
         "--ack-timeout-s", type=_number(float, 0.1, 600), default=ACK_TIMEOUT_S, metavar="S", help=patience
@@ -199,6 +202,8 @@ def _checked(parser: _Parser, given: argparse.Namespace) -> Options:
     if given.history == STANDARD_OUTPUT and given.json:
         parser.error("--history - and --json can't share standard output: name a file")
     _check_timeline(parser, given)
+    if given.simulated and (given.live, given.watch_s, given.participants == "pods") != (None, None, False):
+        parser.error("--simulated has no live workers: leave out --live, --watch and --participants pods")
     chosen = {
         "color": given.color and "NO_COLOR" not in os.environ and sys.stdout.isatty(),
         "protocol": "full" if given.watch_s is not None else given.protocol,

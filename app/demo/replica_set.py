@@ -175,7 +175,7 @@ class ReplicaSet:
         object_id = stage.unique("under_load")
         self.up()
         self.client("setup", object_id)
-        what = f"operations by {options.clients} clients in two processes"
+        what = f"operations by {options.clients} clients{'' if options.simulated else ' in two processes'}"
         every_s = _SLOW_FAULTS_S if self.remote else _FAULTS_S
         with (
             stage.load(what, at_most=q.n - max(q.r, q.w), every_s=every_s),

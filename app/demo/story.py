@@ -42,17 +42,26 @@ class Story:
         silent: print nothing; the one JSON object comes nevertheless.
         color: use colour and tables.
         step: wait for Enter after each act, and print ``look`` first.
+        simulated: say so in the first line and in the verdict; there is nothing to ``look`` at.
     """
 
-    def __init__(self, out: TextIO, *, silent: bool, color: bool, step: bool) -> None:
+    def __init__(
+        self, out: TextIO, *, silent: bool, color: bool, step: bool, simulated: bool = False
+    ) -> None:
         self._out = out
         self._silent = silent
         self._step = step and not silent
+        self._simulated = simulated
         self._look: str | None = None
         self._console = Console(
             file=out, width=WIDTH, highlight=False, soft_wrap=False, no_color=not color, force_terminal=color
         )
         self._acts = 0
+
+    def begin(self) -> None:
+        """The first line, where one is needed."""
+        if self._simulated:
+            self._print("simulated: no servers, one process, virtual time")
 
     def act(self, title: str) -> None:
         """Begin an act; ends the one before."""
@@ -114,7 +123,7 @@ class Story:
         look, self._look = self._look, None
         if not self._step or self._acts == 0:
             return
-        if look:
+        if look and not self._simulated:
             self._print(f"  look: {look}")
         self._print("  [Enter]", end="")
         # A terminal or a pipe can be waited for; a file or /dev/null is always ready.
@@ -131,7 +140,8 @@ class Story:
 
     def verdict(self, verdict: Verdict) -> None:
         """The last line."""
-        self._print(f"VERDICT {verdict.outcome}: {verdict.sentence}", _STYLE[verdict.outcome])
+        where = "; simulated" if self._simulated else ""
+        self._print(f"VERDICT {verdict.outcome}: {verdict.sentence}{where}", _STYLE[verdict.outcome])
 
     def _print(self, text: str, style: str = "", end: str = "\n") -> None:
         if self._silent:
@@ -180,6 +190,7 @@ def conclude(
             "faults": len(judged.faults),
             "witness": verdict.sentence if not verdict.witness else [_plain(op) for op in verdict.witness],
             "seed": options.seed,
+            "simulated": options.simulated,
             "participants": list(participants),
             "notes_verdict": notes.outcome if notes else None,
         }

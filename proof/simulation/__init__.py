@@ -6,6 +6,7 @@ ensemble    the log, the sessions, the leader; server: its copy, its watches, it
 client      kazoo's own, but for its loop over a socket; connection: what takes that place
 stage       what every world stands on; pod: a process that can crash; nemesis: faults
 worlds      quorum, pair, eventual, worker
+play        a demo on all this, unchanged; edges: what it meets in the place of the real
 script      what is played, and what came of it; processes: one for each run; shrink, report, command
 
 docs/simulation.md says what ZooKeeper promises and this keeps, and what it can't show.

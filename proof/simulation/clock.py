@@ -8,6 +8,7 @@ eventlet's own hub orders such timers by their addresses in memory.
 import heapq
 import os
 import random
+import select
 import sys
 import tempfile
 import time
@@ -99,6 +100,7 @@ class Hub(BaseHub):  # type: ignore[misc]  # eventlet has no annotations
         self._agenda: list[tuple[float, int, Any, Process | None]] = []
         self._number = 0
         self._read_ns = 0
+        self.most_steps: int | None = MOST_STEPS
 
     def _clock(self) -> float:
         return self.now_s
@@ -117,15 +119,24 @@ class Hub(BaseHub):  # type: ignore[misc]  # eventlet has no annotations
     def timer_canceled(self, timer: Any) -> None:
         """It is left where it is, and passed over when its time comes."""
 
+    @staticmethod
+    def is_available() -> bool:
+        return True
+
     def wait(self, seconds: float | None = None) -> None:
-        raise Stuck("nothing here waits for a socket")
+        """For a person's Enter, and for no socket: until then time passes no faster than the real one."""
+        readers = self.listeners[self.READ]
+        for number in select.select(list(readers), [], [], seconds)[0]:
+            readers[number].cb(number)
 
     def run(self, *_: Any, **__: Any) -> None:
         self.running, self.stopping = True, False
         while not self.stopping:
-            if not self._agenda or self._number > MOST_STEPS:
+            if not self._agenda or (self.most_steps is not None and self._number > self.most_steps):
                 # Thrown into the main green thread, which waits for one that never ends.
                 self.greenlet.parent.throw(Stuck("everybody waits" if not self._agenda else "too many steps"))
+            if self.listeners[self.READ]:
+                self.wait(self._agenda[0][0] - self.now_s)
             due, _number, timer, self.acting = heapq.heappop(self._agenda)
             if not timer.called:
                 self.now_s = due

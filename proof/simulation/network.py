@@ -34,9 +34,13 @@ class Line:
         self.process = process
         self._delay_s = 0.0
         self._shut = {"requests": False, "replies": False}
-        self.is_down = False
+        self._is_down = False
         self._channels: list[Channel] = []
         self._broken: list[Callable[[], object]] = []
+
+    @property
+    def is_down(self) -> bool:
+        return self._is_down
 
     def cut(self, *, requests: bool = True, replies: bool = True) -> None:
         self._shut = {
@@ -48,14 +52,14 @@ class Line:
         self._delay_s = delay_s
 
     def down(self) -> None:
-        self.is_down = True
+        self._is_down = True
         self.cut()
         with acting(self.process):
             for broken in list(self._broken):
                 broken()
 
     def heal(self) -> None:
-        self.is_down = False
+        self._is_down = False
         self._delay_s = 0.0
         self._shut = dict.fromkeys(self._shut, False)
         for channel in list(self._channels):
@@ -78,8 +82,12 @@ class Line:
 
     def channel(self, direction: str, deliver: Callable[[Any], object]) -> "Channel":
         made = Channel(self, direction, deliver)
-        self._channels.append(made)
+        self.open_with(made)
         return made
+
+    def open_with(self, channel: "Channel") -> None:
+        """Let go what the channel holds when the line is healed."""
+        self._channels.append(channel)
 
 
 class Channel:

@@ -20,6 +20,7 @@ KEYS = {
     "faults",
     "witness",
     "seed",
+    "simulated",
     "participants",
     "notes_verdict",
 }

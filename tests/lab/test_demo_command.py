@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from lab import __main__ as command_line
+from lab import __main__ as command_line, backends
+from lab.ensemble import Ensemble, UnavailableError
 
 SCRIPT = """
 import sys
@@ -45,6 +46,27 @@ def test_each_demo_is_announced_with_its_claim_before_it_begins(
 def test_those_named_run_and_get_the_options(log: Path) -> None:
     assert command_line.main(["demo", "hard", "easy", "--seed", "3", "--json"]) == 4
     assert log.read_text() == "hard ['--seed', '3', '--json']\neasy ['--seed', '3', '--json']\n"
+
+
+def test_simulated_goes_to_the_demos_and_no_servers_are_looked_for(
+    log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("ZK_HOSTS")
+    monkeypatch.setattr(backends, "BACKENDS", {})
+    assert command_line.main(["demo", "hard", "--simulated", "--seed", "3"]) == 0
+    assert log.read_text() == "hard ['--seed', '3', '--simulated']\n"
+
+
+def test_a_backend_that_was_asked_for_and_is_not_there_is_no_reason_to_simulate(
+    log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unavailable(*_: object) -> Ensemble:
+        raise UnavailableError("no engine")
+
+    monkeypatch.delenv("ZK_HOSTS")
+    monkeypatch.setattr(backends, "BACKENDS", {"docker": unavailable})
+    assert command_line.main(["demo", "hard", "--backend", "docker"]) == 3
+    assert not log.exists()
 
 
 def test_the_handlers_of_signals_are_as_before_afterwards(log: Path) -> None:

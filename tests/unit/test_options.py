@@ -24,6 +24,7 @@ BAD_USAGE = {
     "patience that is no number": ["--ack-timeout-s", "nan"],
     "endless patience": ["--ack-timeout-s", "inf"],
     "too short a session": ["--session-timeout-s", "0.5"],
+    "live workers that are simulated": ["--simulated", "--participants", "pods"],
     "the history and JSON on one output": ["--history", "-", "--json"],
 }
 BAD_QUORUMS = {
