@@ -20,6 +20,7 @@ PAGES = (
     "docs/chaos.md",
     "docs/bench.md",
     "docs/break-it-yourself.md",
+    "docs/power.md",
     "docs/beyond.md",
     "docs/glossary.md",
     "docs/instructor.md",
