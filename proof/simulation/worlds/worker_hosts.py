@@ -61,6 +61,7 @@ class Host:
         )  # fmt: skip
         self._lives: list[Any] = []  # the dead stay: what nobody refers to would be unwound, and act
         self.process = Process()
+        self.process.kill()  # until it starts
         self.line = stage.line()
         self.worker: Worker | None = None  # the present life's; None before it is there
         self._events = Events()
@@ -69,6 +70,9 @@ class Host:
     # -- its lives --
 
     def start(self) -> None:
+        """Unless it lives: several may have killed it, and each starts it again."""
+        if not self.process.is_dead:
+            return
         self.process, self.worker = Process(), None
         self.line = self._stage.line(self.process)
         self.process.run(self._live)

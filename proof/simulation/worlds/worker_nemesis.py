@@ -8,8 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import eventlet
+from eventlet import hubs
 
+from app import jobs
 from app.demo.faults import OF_A_TRANSACTION, Fault, Moment, Powers
+from proof.simulation.clock import acting
 from proof.simulation.nemesis import Moments, Nemesis, harm_servers
 from proof.simulation.stage import Stage
 from proof.simulation.worlds.worker_hosts import Host
@@ -21,10 +24,12 @@ _REST_S = ((0.05, 1.0), (0.3, 4.0), (2.0, 10.0))
 _LASTING_S = ((0.003, 15.0), (0.2, 15.0), (3.0, 25.0))
 # How often, of all seeds: servers are harmed, a claimant's lease is outlived, files are damaged;
 # and how often nobody is harmed but files.
-_SERVERS, _STALE, _DAMAGE, _CALM = 0.4, 0.5, 0.2, 0.1
-_STALE_FIRST, _DAMAGE_FIRST = 20_000, 30_000
+_SERVERS, _STALE, _DAMAGE, _CALM, _DEATHS = 0.4, 0.5, 0.2, 0.1, 0.3
+_STALE_FIRST, _DAMAGE_FIRST, _DEATHS_FIRST = 20_000, 30_000, 40_000
 # In one seed, at most.
-_MOST_SCENES, _MOST_DAMAGES = 3, 4
+_MOST_SCENES, _MOST_DAMAGES, _MOST_DEATHS = 3, 4, 3
+# One task in so many kills its worker, within so many seconds after it was computed.
+_KILLS, _AFTER_S = 0.15, (0.0, 0.02)
 # A claimant stands still for so long after its session's end; the next one after the first goes on.
 _LATE_S = (0.5, 4.0)
 _NEXT_S = (0.5, 6.0)
@@ -49,6 +54,7 @@ class Harm:
             self._damage = Damage(stage, shared, uploads=calm)
         if not calm and choose.random() < _STALE:
             self._stale = StaleClaims(stage, hosts)
+        self._deaths = Deaths(stage, hosts) if not calm and choose.random() < _DEATHS else None
         aims = _MOMENTS if choose.random() < 0.7 else ()
         powers = Powers(
             kinds,
@@ -73,9 +79,8 @@ class Harm:
             self._damage.strike()
 
     def stop(self) -> None:
-        for one in (*self._nemeses, self._stale):
-            if one is not None:
-                one.stop()
+        for one in self._all():
+            one.stop()
 
     @property
     def faults(self) -> Counter[str]:
@@ -86,7 +91,7 @@ class Harm:
         return [number for one in self._all() for number in one.struck]
 
     def _all(self) -> list[Any]:
-        return [one for one in (*self._nemeses, self._stale, self._damage) if one is not None]
+        return [one for one in (*self._nemeses, self._stale, self._damage, self._deaths) if one is not None]
 
 
 def _harming(hosts: Sequence[Host], choose: Any) -> Callable[[Fault, int, float], Callable[[], object]]:
@@ -156,6 +161,42 @@ class StaleClaims:
         self._paused.clear()
 
 
+class Deaths:
+    """A worker dies when it has computed a task, before that is told or when it just has been."""
+
+    def __init__(self, stage: Stage, hosts: Sequence[Host]) -> None:
+        self._stage, self._hosts = stage, hosts
+        self._choose = stage.chance("deaths")
+        self._next, self._over = _DEATHS_FIRST, False
+        self.faults: Counter[str] = Counter()
+        self.struck: list[int] = []
+        job: Any = jobs.find("seals")
+        job.mapped.append(self._mapped)
+
+    def _mapped(self) -> None:
+        if self._next >= _DEATHS_FIRST + _MOST_DEATHS or self._choose.random() > _KILLS:
+            return
+        number, self._next = self._next, self._next + 1
+        host = next(host for host in self._hosts if host.process is hubs.get_hub().acting)
+        if self._stage.script.happens(number):
+            self.struck.append(number)
+            with acting(None):
+                eventlet.spawn_after(self._choose.uniform(*_AFTER_S), self._kill, host)
+
+    def _kill(self, host: Host) -> None:
+        if not host.process.is_dead and not self._over:
+            self._stage.recorder.fault(Fault.CRASH, host.name)
+            self.faults[Fault.CRASH] += 1
+            host.crash()
+            eventlet.spawn_after(self._choose.uniform(0.0, 2 * self._stage.session_s), host.start)
+
+    def stop(self) -> None:
+        self._over = True
+        self._next = _DEATHS_FIRST + _MOST_DEATHS
+        for host in self._hosts:
+            host.start()
+
+
 class Damage:
     """A file of a running job is lost, cut short, or has another byte.
 
@@ -193,3 +234,6 @@ class Damage:
         else:
             data[self._choose.randrange(len(data))] ^= 1
             victim.write_bytes(data)
+
+    def stop(self) -> None:
+        self._next = _DAMAGE_FIRST + _MOST_DAMAGES
