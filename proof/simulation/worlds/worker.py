@@ -12,7 +12,7 @@ import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -93,6 +93,7 @@ def _played(script: Script, root: Path) -> Played:
     found = _ended(world)
     history = stage.recorder.history()
     judge, verdict = _verdict(found, _configuration(history))
+    verdict = replace(verdict, sentence=verdict.sentence.replace(f"{root}/", ""))
     return Played(
         script, verdict, judge, list(history.lines()),
         Counter(operation.outcome for operation in history.operations), harm.faults, harm.struck,
@@ -113,6 +114,7 @@ def brought_up(stage: Stage, root: Path) -> World:
     judge = LogJudge(stage.ensemble, [host.disk for host in hosts])
     judge.on_claim.append(claimed)
     for host in hosts:
+        host.on_stored = judge.answered
         host.start()
     wait_for(partial(_is_whole, stage), _WHOLE_S)
     count = stage.at_most(choose.randint(1, 3), stage.script.clients)

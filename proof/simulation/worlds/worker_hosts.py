@@ -6,6 +6,7 @@ the answer takes its way back.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,9 @@ class Host:
         number: from 1.
         folder: for the shared volume and all disks.
         min_nodes: live workers that an upload needs.
+
+    Attributes:
+        on_stored: called with a job's id when a user is being told that its upload is stored.
     """
 
     def __init__(self, stage: Stage, moments: Moments, number: int, folder: Path, min_nodes: int) -> None:
@@ -64,6 +68,7 @@ class Host:
         self.process.kill()  # until it starts
         self.line = stage.line()
         self.worker: Worker | None = None  # the present life's; None before it is there
+        self.on_stored: Callable[[str], object] = lambda job_id: None
         self._events = Events()
         self._site: Any = None
 
@@ -156,5 +161,7 @@ class Host:
         application = self._site
         response = WebClient(application, use_cookies=False).open(path, method=method, **more)
         answer = Answer(response.status_code, response.get_data(), response.get_json(silent=True))
+        if path == "/upload" and answer.status == 200:
+            self.on_stored(answer.json["job_id"])
         with acting(None):
             after(self._choose.uniform(*_HTTP_S), answered.send, answer)

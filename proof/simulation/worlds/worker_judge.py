@@ -42,6 +42,7 @@ class LogJudge:
         self.manifests: dict[str, Manifest] = {}  # of every record that there ever was
         self._uploads: dict[str, Upload] = {}  # by name
         self._decided: dict[str, str] = {}
+        self._digests: dict[str, str] = {}  # of committed and aborted payloads
         self._planned: set[str] = set()
         self._ended: set[str] = set()
         ensemble.listeners.append(self._look)
@@ -100,16 +101,19 @@ class LogJudge:
         before = self._decided.setdefault(job_id, outcome.decision)
         if before != outcome.decision:
             self._say("a decision stands", f"{self._name(job_id)} was {before}, and is {outcome.decision}")
-        name = f"{job_id}.{outcome.sha256}"
-        blob = f"{job_id}.{self.manifests[job_id].sha256}"
+        self._digests[job_id] = outcome.sha256
+
+    def answered(self, job_id: str) -> None:
+        """A user is being told that it is stored."""
+        manifest, digest = self.manifests[job_id], self._digests.get(job_id)
         held = [
             disk
             for disk in self._disks
-            if (disk / "copies" / name).exists()
-            and _same_size(disk / "uploads" / blob, self.manifests[job_id].size)
+            if (disk / "copies" / f"{job_id}.{digest}").exists()
+            and _same_size(disk / "uploads" / f"{job_id}.{manifest.sha256}", manifest.size)
         ]
-        if outcome.decision == "committed" and len(held) < 2:
-            self._say("an acknowledged payload is on two disks", f"{self._name(job_id)} is on {len(held)}")
+        if len(held) < 2 and job_id not in self._ended:
+            self._say("an acknowledged payload is on two disks", f"{manifest.name} is on {len(held)}")
 
     def _plan(self, job_id: str, kind: str) -> None:
         name = self._name(job_id)
