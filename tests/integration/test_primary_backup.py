@@ -775,6 +775,19 @@ def test_who_takes_over_settles_what_is_undecided(cast: Cast, acknowledged: bool
     assert cast.payload(job_id) == (b"payload" if acknowledged else b"")
 
 
+def test_who_takes_over_has_its_own_copy_before_it_commits(cast: Cast) -> None:
+    """Who published may be its backup by now: then the copy that is acknowledged is the only other one."""
+    a, b = cast.side("a"), cast.side("b")
+    previous, job_id = cast.record(a, None), new_id()
+    a.disk.save(job_id, b"payload")
+    epoch = cast.record(b, a)
+    cast.publish(job_id, b"payload", valid_ack(epoch, b"payload"))
+    kept: list[bool] = []
+    b.on["settled as committed"] = lambda: kept.append(b.has(job_id, b"payload"))
+    assert cast.primary(b, epoch).take_over(previous) == []
+    assert kept == [True]
+
+
 def test_an_ack_of_an_epoch_long_gone_does_not_count_on_taking_over(cast: Cast) -> None:
     a, b = cast.side("a"), cast.side("b")
     long_gone = cast.record(a, b)

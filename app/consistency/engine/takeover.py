@@ -82,6 +82,10 @@ class TakeOver:
         digest = Digest.of(found[0])
         if outcome is None:
             ack = read_ack(self._client, job_id, deadline)
+            # Kept before it is committed: if the primary that published it is our backup by now, its disk is
+            # the only one that has it. Aborting what can't be kept is safe.
+            if ack is not None and not self._keep(job_id, found[0]):
+                ack = None
             outcome = self._decide(job_id, digest, ack)
             self._on_step(f"settled as {outcome.decision}", job_id)
         if outcome.decision == "aborted":
@@ -90,9 +94,13 @@ class TakeOver:
         if digest.sha256 != outcome.sha256:
             log.error("%s is committed, but its payload is on no disk that we can reach", job_id)
             return False
+        return self._keep(job_id, found[0])
+
+    def _keep(self, job_id: str, payload: bytes) -> bool:
+        """Have the copy, synced; False if what it stands for is nowhere to be had. Raises OSError."""
         try:
-            tpool.execute(self._disk.save, job_id, found[0])
+            tpool.execute(self._disk.save, job_id, payload)
         except PayloadUnavailable as error:
-            log.error("%s is committed, but lost: %s", job_id, error)
+            log.error("%s can't be kept: %s", job_id, error)
             return False
         return True
