@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from kazoo.exceptions import NoNodeError
+from kazoo.exceptions import NoNodeError, SessionMovedError
 from kazoo.protocol.connection import CHANGED_EVENT, CHILD_EVENT, CREATED_EVENT, DELETED_EVENT
 from kazoo.protocol.serialization import Close, Exists, GetChildren, GetChildren2, GetData, Sync
 
@@ -160,6 +160,9 @@ class Server:
                 waiting.until = self.zxid
                 waiting.answer = self._look(connection, waiting.request)
             elif waiting.until is None or waiting.until > self.zxid:
+                return
+            if isinstance(waiting.answer, SessionMovedError):
+                self.close(connection)  # the client is elsewhere, or will have to say again that it is here
                 return
             connection.backlog.popleft()
             connection.replies.send(("reply", waiting.number, self.zxid, waiting.answer))

@@ -57,8 +57,8 @@ class Audit:
         for key in kept:
             self._blank(key)
         self._stage.recorder.fault("lost", self._members.names[primary - 1])
-        self._members.processes[primary - 1].end()
-        heir = self._members.processes[backup - 1]
+        self._members.lives[primary - 1].end()
+        heir = self._members.lives[backup - 1]
         if _comes_true(lambda: heir.member is not None and heir.member.primary is not None, _WHOLE_S):
             for key in kept:
                 self._read("successor", key, missing_is_none=True)
@@ -99,9 +99,9 @@ class Audit:
         """A primary that hasn't the copy says that it is in doubt, each time that it is asked."""
         error: Exception | None = None
         for _ in range(_TRIES):
-            for process, primary in self._members.leading():
+            for life, primary in self._members.leading():
                 try:
-                    payload = process.ask(_PATIENCE_S, primary.read, job_id_for(key))
+                    payload = life.ask(_PATIENCE_S, primary.read, job_id_for(key))
                 except NOT_A_RESULT as error_:
                     error = error_
                 else:

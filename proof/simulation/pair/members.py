@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import eventlet
-from greenlet import GreenletExit  # type: ignore[import-untyped]  # it has no annotations
+from eventlet import event
 
 from app.cluster.member import Member
 from app.consistency.engine.disk import Disk, sha256
@@ -18,7 +18,7 @@ from app.demo.recording import NOT_A_RESULT
 from app.errors import InDoubt
 from app.zookeeper import client as zk, paths
 from proof.simulation.client import Client
-from proof.simulation.clock import Ordered, after
+from proof.simulation.clock import Process, acting, after
 from proof.simulation.disk import Files, ForgetfulDisk
 from proof.simulation.nemesis import Moments
 from proof.simulation.stage import Stage
@@ -29,30 +29,24 @@ FOLDER = Path("/data/copies")
 _LATE_S = (0.001, 5.0)
 
 
-class Process:
+class Life:
     """One life of a member: from its start to its end, by which its memory is gone.
 
     Attributes:
+        process: all that it does is done in.
         member: None until it has a session.
     """
 
     def __init__(
         self, stage: Stage, name: str, disk: ForgetfulDisk, ack_timeout_s: float, on_step: Callable[..., None]
     ) -> None:
-        self.line = stage.line()
+        self.process = Process()
+        self.line = stage.line(self.process)
         self.member: Member | None = None
-        self.has_ended = False
         self.client = Client(stage.ensemble, self.line, timeout=stage.session_s)
         self._files = Files(disk)
         self._late_s = log_uniform(_LATE_S, disk.choose)
-        self._threads = Ordered()
-        self._spawn(self._run, name, ack_timeout_s, on_step)
-
-    def _spawn(self, act: Callable[..., Any], *args: Any) -> Any:
-        thread = eventlet.spawn(act, *args)
-        self._threads.add(thread)
-        thread.link(self._threads.discard)
-        return thread
+        self.process.run(self._run, name, ack_timeout_s, on_step)
 
     def _run(self, name: str, ack_timeout_s: float, on_step: Callable[..., None]) -> None:
         self.client.start_async().wait()
@@ -60,45 +54,54 @@ class Process:
         self.member = Member(self.client, name, disk, ack_timeout_s=ack_timeout_s, on_step=on_step)
         self.member.start()
 
+    @property
+    def has_ended(self) -> bool:
+        return self.process.is_dead
+
     def end(self) -> None:
-        """As by SIGKILL: it reaches neither store nor disk any more; what is on its way may arrive."""
-        self.has_ended = True
+        """As by SIGKILL: it does nothing more; what it has sent may yet arrive."""
+        self.process.kill()
         self._files.end()
         self.line.down()
-        for thread in list(self._threads):
-            thread.kill()
-        if self.member is not None:
-            self.member.stop()
-        eventlet.spawn(zk.disconnect, self.client)
         after(self._late_s, self.line.heal)
 
+    def pause(self) -> None:
+        """It stands still, as by SIGSTOP; what is sent to it waits."""
+        self.process.hold()
+        self.line.cut(requests=False, replies=True)
+
+    def go_on(self) -> None:
+        self.process.go_on()
+        self.line.heal()
+
     def ask(self, patience_s: float, call: Callable[..., Any], *args: Any) -> Any:
-        """What ``call`` answers, here. Raises as it does; InDoubt if no answer comes, or not in time."""
-        if self.has_ended:
-            raise InDoubt("the process is gone")
-        asked = self._spawn(_answer, call, args)
-        try:
-            with eventlet.Timeout(patience_s):
-                result, error = asked.wait()
-        except (eventlet.Timeout, GreenletExit) as silence:
-            raise InDoubt("no answer") from silence
-        if error is not None:
-            raise error
-        return result
+        """What ``call`` answers, here. Raises as it does; InDoubt if no answer comes in time."""
+        answered: Any = event.Event()
+        self.process.run(_serve, answered, call, args)
+        with eventlet.Timeout(patience_s, False):
+            result, error = answered.wait()
+            if error is not None:
+                raise error
+            return result
+        raise InDoubt("no answer")
 
 
-def _answer(call: Callable[..., Any], args: tuple[Any, ...]) -> tuple[Any, Exception | None]:
+def _serve(answered: Any, call: Callable[..., Any], args: tuple[Any, ...]) -> None:
+    result, error = None, None
     try:
-        return call(*args), None
-    except NOT_A_RESULT as error:
-        return None, error
+        result = call(*args)
+    except NOT_A_RESULT as ending:
+        error = ending
+    with acting(None):
+        answered.send((result, error))
 
 
 class Members:
     """All three, in whatever life they are.
 
     Attributes:
-        disks, processes: of member i, at i - 1.
+        disks, lives: of member i, at i - 1.
+        known: whom users have taken for the primary.
     """
 
     def __init__(self, stage: Stage, moments: Moments) -> None:
@@ -107,22 +110,28 @@ class Members:
         self._ack_timeout_s = self._choose.choice((0.3, 1.0, 2.0, 10.0))
         self.names = [f"node-{number}" for number in range(1, MEMBERS + 1)]
         self.disks = [ForgetfulDisk(stage.chance(f"disk of {name}")) for name in self.names]
-        self.processes = [self._begun(number) for number in range(1, MEMBERS + 1)]
+        self.lives = [self._begun(number) for number in range(1, MEMBERS + 1)]
+        self._dead: list[Life] = []  # kept: what nobody refers to would be unwound, and act
+        self.known: dict[tuple[Life, Primary], None] = {}
 
-    def _begun(self, number: int) -> Process:
+    def _begun(self, number: int) -> Life:
         def on_step(step: str, _: str) -> None:
-            self._moments.now(moment_of(step), number if self._choose.random() < 0.5 else None)
+            if (moment := moment_of(step)) is not None:
+                with acting(None):
+                    eventlet.spawn(self._moments.now, moment, number if self._choose.random() < 0.5 else None)
+                eventlet.sleep(0)  # who waits for this moment strikes before we go on
 
         name = self.names[number - 1]
-        return Process(self._stage, name, self.disks[number - 1], self._ack_timeout_s, on_step)
+        return Life(self._stage, name, self.disks[number - 1], self._ack_timeout_s, on_step)
 
     def restart(self, number: int) -> None:
-        self.processes[number - 1] = self._begun(number)
+        self._dead.append(self.lives[number - 1])
+        self.lives[number - 1] = self._begun(number)
 
-    def leading(self) -> list[tuple[Process, Primary]]:
+    def leading(self) -> list[tuple[Life, Primary]]:
         """Who believes to lead, whether their connection is there or not."""
-        living = [(process, process.member) for process in self.processes if process.member is not None]
-        return [(process, found) for process, member in living if (found := member.leadership) is not None]
+        begun = [(life, life.member) for life in self.lives if life.member is not None and not life.has_ended]
+        return [(life, found) for life, member in begun if (found := member.leadership) is not None]
 
     def epoch(self) -> Epoch:
         """As the store has it."""
@@ -132,8 +141,8 @@ class Members:
     def at(self, seat: str | None) -> int | None:
         """The number of the member that holds this seat now, in its present life."""
         node = self._stage.ensemble.nodes.get(paths.seat(seat))
-        for number, process in enumerate(self.processes, 1):
-            if node is not None and not process.has_ended and node.owner == zk.session_id(process.client):
+        for number, life in enumerate(self.lives, 1):
+            if node is not None and not life.has_ended and node.owner == zk.session_id(life.client):
                 return number
         return None
 
@@ -147,7 +156,7 @@ class Members:
         """Whether there is a pair, and both are in their roles."""
         if (pair := self.pair()) is None:
             return False
-        first, second = (self.processes[number - 1].member for number in pair)
+        first, second = (self.lives[number - 1].member for number in pair)
         assert first is not None
         assert second is not None
         leads, follows, epoch = first.primary, second.backup, self.epoch()

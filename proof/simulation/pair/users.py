@@ -14,12 +14,14 @@ from app.consistency.primary_backup import Primary
 from app.demo.recording import NOT_A_RESULT, recorded_read, recorded_write
 from app.errors import Aborted, IdConflict, InDoubt, NoBackup, Refused
 from app.zookeeper import client as zk, paths
-from proof.simulation.pair.members import Members, Process
+from proof.simulation.pair.members import Life, Members
 from proof.simulation.stage import Stage
 
 # How long a request is on its way to a primary, in seconds: now and then until that one is deposed.
 _WAYS_S = ((0.0, 0.002),) * 5 + ((0.0, 0.5), (0.5, 8.0))
 _MOST_TRIES = 6
+_LOOKS_BACK = 3
+_LOOKS_AT_ONCE = 0.4
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +31,7 @@ class Habits:
     Attributes:
         patience_s: after so long, a user takes no answer for an answer in doubt.
         stays: how often a user asks whom it asked before, whoever leads now.
+        looks_back: how often it asks one that anybody took for the primary, a while ago.
         insists: how often it asks again with the same id, when in doubt or refused for the moment.
         think_s: least and most seconds between two requests.
         uses: whether payloads are used, so that their copies may go.
@@ -36,6 +39,7 @@ class Habits:
 
     patience_s: float
     stays: float
+    looks_back: float
     insists: float
     think_s: tuple[float, float]
     uses: bool
@@ -87,7 +91,7 @@ class User:
         self._director = director
         self._choose = stage.chance(name)
         self._asked = 0
-        self._known: tuple[Process, Primary] | None = None
+        self._known: tuple[Life, Primary] | None = None
 
     def act(self, operations: int) -> None:
         while self._asked < operations:
@@ -120,8 +124,10 @@ class User:
         """Again with the same id, as long as it isn't decided and this user has the patience."""
         for _ in range(_MOST_TRIES):
             if not self.submit(key, value) or self._choose.random() > self._habits.insists:
-                return
+                break
             eventlet.sleep(self._choose.uniform(0.02, 1.0))
+        if self._choose.random() < _LOOKS_AT_ONCE:
+            self.read(key)  # where a server lags, or who is deposed doesn't know it, it isn't there yet
 
     def submit(self, key: str, value: str) -> bool:
         """One attempt; says whether another may end otherwise."""
@@ -136,7 +142,7 @@ class User:
     def _attempt(self, key: str, value: str) -> None:
         earlier = self._ledger.open.setdefault(key, [])
         try:
-            process, primary = self._primary()
+            life, primary = self._primary()
         except NoBackup as nobody:
             if self._ledger.is_doubtful(key, value):
                 raise InDoubt("nobody leads, and an earlier attempt had no answer") from nobody
@@ -144,7 +150,7 @@ class User:
         attempt = Attempt(value, primary)
         earlier.append(attempt)
         try:
-            self._ask(process, primary.submit, job_id_for(key), value.encode())
+            self._ask(life, primary.submit, job_id_for(key), value.encode())
         except (Aborted, IdConflict):
             earlier.remove(attempt)  # that is recorded
             raise
@@ -164,21 +170,24 @@ class User:
         return True
 
     def _text(self, key: str) -> str | None:
-        process, primary = self._primary()
-        payload: bytes | None = self._ask(process, primary.read, job_id_for(key))
+        life, primary = self._primary()
+        payload: bytes | None = self._ask(life, primary.read, job_id_for(key))
         return None if payload is None else payload.decode()
 
-    def _ask(self, process: Process, call: Callable[..., Any], *args: Any) -> Any:
+    def _ask(self, life: Life, call: Callable[..., Any], *args: Any) -> Any:
         eventlet.sleep(self._choose.uniform(*self._choose.choice(_WAYS_S)))
-        return process.ask(self._habits.patience_s, call, *args)
+        return life.ask(self._habits.patience_s, call, *args)
 
-    def _primary(self) -> tuple[Process, Primary]:
+    def _primary(self) -> tuple[Life, Primary]:
         if self._known is None or self._choose.random() > self._habits.stays:
             if not (leading := self._members.leading()):
                 eventlet.sleep(0.05)
                 raise NoBackup("no primary leads at the moment: nothing was written")
             newest = max(leading, key=lambda one: one[1].epoch.number)
             self._known = newest if self._choose.random() < 0.7 else self._choose.choice(leading)
+            self._members.known[self._known] = None
+        if self._choose.random() < self._habits.looks_back:
+            return self._choose.choice(list(self._members.known)[-_LOOKS_BACK:])
         return self._known
 
     def _use(self, key: str) -> None:

@@ -2,8 +2,8 @@
 
 Two to five users store payloads through whom they take for the primary, ask again with the same id, ask for
 another payload under it, and read back. The nemesis cuts lines (also for replies alone), slows lines and
-disks, fills disks, ends processes and cuts the power, mostly where a transaction is half done; and it harms
-the servers.
+disks, fills disks, stops and ends processes and cuts the power, mostly where a transaction is half done; and
+it harms the servers.
 
 What is promised is that one pod lost at a time loses nothing. So, at the same time, one disk at most forgets
 what it hasn't synced; and a disk is lost as a whole only while the epoch in force has a primary and a backup
@@ -43,7 +43,8 @@ OPERATIONS = 120
 _LONG_OPERATIONS = 600
 _LONG_HISTORY = 0.02
 _REST_S = ((0.05, 1.0), (0.3, 4.0), (2.0, 12.0))
-_LASTING_S = (0.003, 15.0)
+# From below an operation's time to beyond a session's; in some seeds mostly beyond.
+_LASTING_S = ((0.003, 15.0), (0.003, 15.0), (1.0, 30.0))
 _THINK_S = ((0.0, 0.05), (0.05, 0.5), (0.2, 2.0))
 _DEADLINE_S = 60.0
 
@@ -69,6 +70,7 @@ class _Plot:
             Habits(
                 patience_s=choose.choice((0.3, 2.0, 30.0, 30.0)),
                 stays=choose.choice((0.0, 0.3, 0.9)),
+                looks_back=choose.choice((0.0, 0.1, 0.3)),
                 insists=choose.choice((0.3, 0.9)),
                 think_s=_THINK_S[0] if is_long else choose.choice(_THINK_S),
                 uses=choose.random() < 0.2,
@@ -145,7 +147,12 @@ def _nemeses(stage: Stage, members: Members, moments: Moments, plot: _Plot) -> l
     aims = OF_A_TRANSACTION if choose.random() < 0.7 else ()
     rest_s = _REST_S[2] if plot.long_history else choose.choice(_REST_S)
     powers = Powers(
-        (*TO_PARTICIPANTS, *TO_DISKS), MEMBERS, choose.choice((1, 1, 2)), rest_s, _LASTING_S, aims
+        (*TO_PARTICIPANTS, *TO_DISKS, Fault.PAUSE),
+        MEMBERS,
+        choose.choice((1, 1, 2)),
+        rest_s,
+        choose.choice(_LASTING_S),
+        aims,
     )
     nemeses = [Nemesis(stage, powers, members.names, harms, choose=choose, moments=moments)]
     if choose.random() < 0.5 and not plot.long_history:
@@ -161,24 +168,27 @@ class _Harms:
         self._forgetting: set[int] = set()
 
     def __call__(self, fault: Fault, victim: int, delay_s: float) -> Callable[[], object] | None:
-        process, disk = self._members.processes[victim - 1], self._members.disks[victim - 1]
+        life, disk = self._members.lives[victim - 1], self._members.disks[victim - 1]
         if fault in (Fault.OUTAGE, Fault.LOSS) and not self._may_forget(fault, victim):
             return None
         if fault in (Fault.CRASH, Fault.OUTAGE, Fault.LOSS):
-            process.end()
+            life.end()
             return lambda: self._restart(fault, victim)
+        if fault == Fault.PAUSE:
+            life.pause()
+            return life.go_on
         if fault == Fault.FULL:
             disk.is_full = True
         elif fault == Fault.CUT:
             half = self._choose.random()
-            process.line.cut(requests=half < 0.7, replies=half > 0.3)
+            life.line.cut(requests=half < 0.7, replies=half > 0.3)
         elif self._choose.random() < 0.5:
-            process.line.slow(delay_s)
+            life.line.slow(delay_s)
         else:
             disk.delay_s = 10 * delay_s
 
         def heal() -> None:
-            process.line.heal()
+            life.line.heal()
             disk.is_full, disk.delay_s = False, 0.0
 
         return heal
