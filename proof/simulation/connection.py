@@ -70,8 +70,6 @@ class Connection:
             self._there = self._server.open(self._replies, self._closed_there, timeout_s, *rest)
             if self._there is None:
                 self._replies.send(("closed",))
-            else:
-                self._replies.send(("welcome", self._there.session))
         elif self._there is not None:
             if kind == "bye" or _size(rest[0]) > _MOST_BYTES:
                 self._server.close(self._there)

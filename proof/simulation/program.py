@@ -81,7 +81,6 @@ class Run:
         if who not in self._open:
             session = self._open[who] = _Session(self._connect(), len(self._owners))
             self._owners[zk.session_id(session.client) or -1] = f"session {session.number}"
-            self._catch_up(session)
         return self._open[who]
 
     def _catch_up(self, session: _Session) -> None:

@@ -30,7 +30,10 @@ _JOINS_S = (0.05, 0.5)
 
 @dataclass(eq=False)
 class Waiting:
-    """A request that is not yet answered. ``until``: the transaction that must be applied here before."""
+    """A request that is not yet answered; None: a new connection.
+
+    ``until``: the transaction that must be applied here before.
+    """
 
     request: Any
     number: int
@@ -104,6 +107,9 @@ class Server:
             self._ensemble.sessions[session].owner = made.number
             self._ensemble.sessions[session].heard()
         self._connections[made] = None
+        # A session's opening is a transaction: whoever opens one sees what was there before it.
+        made.backlog.append(Waiting(None, 0, self.zxid if session else self._ensemble.zxid))
+        self._answer(made)
         return made
 
     def close(self, connection: Connection) -> None:
@@ -165,7 +171,10 @@ class Server:
                 self.close(connection)  # the client is elsewhere, or will have to say again that it is here
                 return
             connection.backlog.popleft()
-            connection.replies.send(("reply", waiting.number, self.zxid, waiting.answer))
+            if waiting.request is None:
+                connection.replies.send(("welcome", connection.session))
+            else:
+                connection.replies.send(("reply", waiting.number, self.zxid, waiting.answer))
 
     def _look(self, connection: Connection, request: Any) -> Any:
         node = self.nodes.get(request.path)

@@ -8,9 +8,10 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from app.checker.history import History
 from app.checker.verdict import Verdict, violated
 from app.consistency.eventual import INITIAL, Copy
 from app.zookeeper import paths
@@ -46,6 +47,7 @@ class Log:
 
     stored: list[Stored] = field(default_factory=list)
     era: int = 0
+    gone: set[tuple[Change | None, int]] = field(default_factory=set)
     _now: bytes | None = None
 
     def heard(self, entry: Entry) -> None:
@@ -54,11 +56,12 @@ class Log:
                 self.stored.append(Stored(self.era, entry.zxid, self._now, change.node.data))
                 self._now = change.node.data
 
-    def lost(self, nodes: tree.Nodes) -> None:
-        """The store goes on with these znodes."""
+    def lost(self, nodes: tree.Nodes, kept: int) -> None:
+        """The store goes on with these znodes, of zxids up to ``kept``."""
         self.era += 1
-        kept = nodes.get(paths.CONFIG)
-        self._now = kept.data if kept else None
+        self.gone = {(one.change, one.zxid) for one in self.stored if one.zxid > kept}
+        found = nodes.get(paths.CONFIG)
+        self._now = found.data if found else None
 
 
 @dataclass
@@ -83,6 +86,17 @@ def valid(data: bytes) -> dict[str, Any] | None:
     value = _object(data)
     size = value.get("chunk_size") if value else None
     return value if type(size) is int and 1 <= size <= _LARGEST_CHUNK else None
+
+
+def without_the_lost(history: History, log: Log) -> History:
+    """What was acknowledged, and went with the store, is nobody's fault."""
+    operations = [
+        replace(one, outcome="unknown")
+        if one.version and ((one.key, one.value), one.version[0]) in log.gone and one.op == "write"
+        else one
+        for one in history.operations
+    ]
+    return History(tuple(operations), history.faults)
 
 
 def updates(log: Log, asked: Asked) -> Iterator[Verdict]:

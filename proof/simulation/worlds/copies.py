@@ -32,6 +32,7 @@ _THINK_S = ((0.0, 0.02), (0.01, 0.08), (0.05, 0.5), (0.2, 2.0))
 _REFRESH_S = (1.0, 30.0, 3600.0)
 # In how many runs there is a rogue, the store loses its history, and that means all of it.
 _ROGUE, _LOSS, _ALL = 0.3, 0.3, 0.3
+_NEW_EPOCH, _LATE = 0.6, 0.4
 ROGUES_ORDER, LOSS_ORDER = 30_000, 20_000
 # For how long a publisher tries in the end, in seconds.
 _INSISTS_S = 60.0
@@ -68,11 +69,13 @@ class Cast:
     refresh_s: float
     rogue: bool
     loss: bool
+    late: bool  # the loss comes when all is published, and nobody publishes after it
     log: Log = field(default_factory=Log)
     asked: Asked = field(default_factory=Asked)
     seen: dict[str, Seen] = field(default_factory=dict)
     values: Iterator[int] = field(default_factory=lambda: itertools.count(2001))
     faults: Counter[str] = field(default_factory=Counter)
+    published: Any = field(default_factory=event.Event)
 
     @classmethod
     def drawn(cls, stage: Stage) -> Cast:
@@ -89,11 +92,12 @@ class Cast:
             choose.choice(_REFRESH_S),
             rogue=choose.random() < _ROGUE and script.happens(ROGUES_ORDER),
             loss=choose.random() < _LOSS and script.happens(LOSS_ORDER),
+            late=choose.random() < _LATE,
         )
 
     @property
     def disturbed(self) -> bool:
-        return self.rogue or self.loss
+        return self.rogue or (self.loss and not self.late)
 
     def fault(self, op: str, value: str) -> None:
         self.faults[op] += 1
@@ -220,13 +224,22 @@ def rogue(cast: Cast) -> None:
 
 
 def lose_history(cast: Cast) -> None:
-    """The store goes back to what it had a while ago, or to nothing."""
+    """The store goes back to what it had a while ago, or to nothing.
+
+    Where its epoch goes on, clients come back at once and find older znodes; where that is lost, too, servers
+    send them away, for they have seen more.
+    """
     choose, ensemble = cast.stage.chance("loss"), cast.stage.ensemble
     eventlet.sleep(choose.uniform(0.1, 5.0))
     nodes, zxid = ensemble.snapshot()
     if choose.random() < _ALL:
         nodes, zxid = tree.empty(), 0
     eventlet.sleep(choose.uniform(0.1, 8.0))
+    if cast.late:
+        cast.published.wait()
+    kept = zxid
+    if nodes != tree.empty() and choose.random() < _NEW_EPOCH:
+        zxid = ensemble.zxid + 1000
     cast.fault("lose", "the store")
-    cast.log.lost(nodes)
+    cast.log.lost(nodes, kept)
     ensemble.lose_history(nodes, zxid)

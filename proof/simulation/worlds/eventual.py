@@ -41,6 +41,8 @@ _LASTING_S = (0.003, 12.0)
 # Seconds for all to have a session again after healing: a worker's patience with a suspended one, and more;
 # and then until all have converged, which is before the worker's safety net looks.
 _RETURN_S, _SETTLE_S = 120.0, 15.0
+# For so long the nemesis goes on when nothing is published any more, in seconds: no news mends what it broke.
+_WITHOUT_NEWS_S = (0.0, 5.0, 20.0)
 # What is under way arrives within this, in seconds.
 _ARRIVES_S = 2.0
 
@@ -60,8 +62,10 @@ def play(script: Script) -> Played:
     ]
     for publisher in publishers:
         publisher.done.wait()
+    cast.published.send()
     for extra in extras:
         extra.wait()
+    eventlet.sleep(stage.chance("end").choice(_WITHOUT_NEWS_S))
     for nemesis in nemeses:
         nemesis.stop()
     untrue = _settle(cast, copies, publishers)
@@ -118,6 +122,7 @@ def _nemeses(cast: Cast, victims: Sequence[CopyPod | PublisherPod]) -> list[Neme
 def _settle(cast: Cast, copies: list[CopyPod], publishers: list[PublisherPod]) -> list[str]:
     """Wait until all is quiet, then look at each copy; returns what is not as it should be, in words."""
     pods = [copy.pod for copy in copies] + [publisher.pod for publisher in publishers]
+    eventlet.sleep(_ARRIVES_S)  # who has lost its connection knows it
     _until(lambda: all(pod.lives_on for pod in pods), _RETURN_S)
     if cast.disturbed:
         for thread in [cast.stage.spawn(publisher.insist) for publisher in publishers]:
@@ -158,6 +163,7 @@ def _judged(cast: Cast, history: History, untrue: list[str]) -> tuple[str, Verdi
     verdicts = [("the store's log", found) for found in configuration.updates(cast.log, cast.asked)]
     verdicts += [("what copies serve", found) for found in configuration.copies(cast.log, cast.seen)]
     # The last two of chaos: no copy goes back; all converge, and no change is lost.
-    verdicts += list(of_histories(History(), History(), history))[-2:]
+    kept = configuration.without_the_lost(history, cast.log)
+    verdicts += list(of_histories(History(), History(), kept))[-2:]
     verdicts += [("in the end", violated(sentence)) for sentence in untrue]
     return max(verdicts, key=lambda one: ("held", "in doubt", "violated").index(one[1].outcome))

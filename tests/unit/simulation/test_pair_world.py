@@ -18,16 +18,16 @@ def test_the_full_protocol_holds_and_the_same_seed_is_the_same_run() -> None:
 
 
 @pytest.mark.parametrize(
-    ("patch", "judge"),
+    ("patch", "seed", "judge"),
     [
-        ("docs/exercises/ack_first.patch", "what is acknowledged is on the backup's disk"),
-        ("proof/mutants/pair/folder_not_synced.patch", "acknowledged is kept, refused is not"),
+        ("docs/exercises/ack_first.patch", 2, "what is acknowledged is on the backup's disk"),
+        ("proof/mutants/pair/folder_not_synced.patch", 1, "acknowledged is kept, refused is not"),
     ],
 )
 def test_a_backup_that_does_not_wait_for_its_disk_is_convicted(
-    tmp_path: Path, patch: str, judge: str
+    tmp_path: Path, patch: str, seed: int, judge: str
 ) -> None:
     tree = copy_of_the_tree(tmp_path, ("app", "proof"))
     apply(TOP / patch, tree)
-    (ended,) = play("pair", 1, tree=tree)
+    (ended,) = play("pair", seed, tree=tree)
     assert (ended.outcome, ended.judge) == ("violated", judge), ended.sentence

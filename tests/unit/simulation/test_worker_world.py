@@ -22,7 +22,7 @@ def test_the_full_code_holds_and_the_same_seed_is_the_same_run() -> None:
 def test_a_stale_claimant_whose_result_counts_is_convicted(tmp_path: Path) -> None:
     tree = copy_of_the_tree(tmp_path, ("app", "proof"))
     apply(TOP / "docs/exercises/chaos/no_version_check.patch", tree)
-    (ended,) = play("worker", 9, tree=tree)
+    (ended,) = play("worker", 3, tree=tree)
     assert (ended.outcome, ended.judge) == ("violated", "the store's log")
     assert ended.sentence.startswith("a task counts for its last claimant alone"), ended.sentence
 
