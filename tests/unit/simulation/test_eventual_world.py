@@ -8,7 +8,7 @@ from tests.unit.simulation.playing import play
 
 
 def test_the_full_protocol_holds_and_the_same_seed_is_the_same_run() -> None:
-    # 61: all that the store had is lost; 16: a paused leader went on before anybody noticed
+    # in 61 the store loses what it had
     first, again, other = play("eventual", 61, 61, 16)
     assert (first.outcome, other.outcome) == ("held", "held"), (first.sentence, other.sentence)
     assert first.entries > 100
