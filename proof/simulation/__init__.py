@@ -17,7 +17,7 @@ import os
 from pathlib import Path
 
 SUMMARY = "Seed after seed on a simulated ensemble, in virtual time; then: was a promise broken?"
-WORLDS = ("quorum", "eventual")
+WORLDS = ("quorum", "pair", "eventual", "worker")
 SECONDS = 60.0
 
 

@@ -146,6 +146,8 @@ class Hub(BaseHub):  # type: ignore[misc]  # eventlet has no annotations
                     timer()
                 except self.SYSTEM_EXCEPTIONS:
                     raise
+                except AssertionError as error:
+                    self.greenlet.parent.throw(error)  # the simulation is at fault: nothing is decided
                 except Exception:  # noqa: BLE001 (of a thread without a waiter: as eventlet's own hub)
                     self.squelch_timer_exception(timer, sys.exc_info())
         self.running = False

@@ -62,8 +62,9 @@ class Line:
         self._is_down = False
         self._delay_s = 0.0
         self._shut = dict.fromkeys(self._shut, False)
-        for channel in list(self._channels):
-            channel.opened()
+        with acting(None):
+            for channel in self._channels:
+                after(0, channel.opened)  # by the hub, which nothing interrupts
 
     def is_shut(self, direction: str) -> bool:
         return self._shut[direction]
