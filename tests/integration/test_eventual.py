@@ -591,7 +591,7 @@ def test_a_publisher_that_hears_nothing_is_in_doubt_although_it_has_happened(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     link, watching = place.link(), place.client()
-    publisher = place.client(link)
+    publisher = place.client(link, STEADY_SESSION_S)  # it must not be lost before the write is sent
     publish(watching, {"x": 0})
     write = eventual._write
 
