@@ -17,8 +17,8 @@ from proof.mutants.patching import apply, copy_of_the_tree
 CONTROL = "as it is"
 # What a simulation is made of.
 _PARTS = ("app", "lab", "proof")
-# Beyond its time a simulation ends the seeds that it is at: two minutes each at most.
-_GRACE_S = 130.0
+# Beyond its time a simulation ends the seeds that it is at: five minutes each at most.
+_GRACE_S = 310.0
 
 Ending = Literal["convicted", "survived", "undecided", "crashed", "timeout"]
 _ENDINGS: dict[int, Ending] = {0: "survived", 1: "convicted", 4: "undecided"}

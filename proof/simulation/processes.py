@@ -19,8 +19,9 @@ from typing import BinaryIO
 from app.checker.verdict import Verdict
 from proof.simulation.script import Played, Script
 
-# A run takes a second or two of a busy core, and some 100 MB: numpy's libraries alone reserve a gigabyte.
-_MOST_S = 120.0
+# A run takes a second or two of a busy core, some of the pair a minute; and some 100 MB: numpy's libraries
+# alone reserve a gigabyte.
+_MOST_S = 300.0
 _MOST_BYTES = 4 << 30
 
 
