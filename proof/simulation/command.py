@@ -12,7 +12,7 @@ from itertools import count
 from pathlib import Path
 
 from proof.simulation import report
-from proof.simulation.processes import play_all
+from proof.simulation.processes import play_all, play_one
 from proof.simulation.report import Tally
 from proof.simulation.script import Played, Script
 from proof.simulation.shrink import shrunk
@@ -79,7 +79,7 @@ def _kept(found: Played, options: argparse.Namespace) -> Played:
     if options.shrink and options.seed is None:
         print(f"{found.script.world}, seed {found.script.seed}: violated; making it smaller", file=sys.stderr)
         until_s = time.monotonic() + _SHRINKING_S
-        found = shrunk(found, _play, lambda: time.monotonic() > until_s)
+        found = shrunk(found, play_one, lambda: time.monotonic() > until_s)
     path = report.keep(found, Path("simulate-results"))
     timeline = options.timeline or path.with_suffix(".html")
     report.draw(found, timeline)
@@ -89,11 +89,6 @@ def _kept(found: Played, options: argparse.Namespace) -> Played:
     print(f"{found.judge} violated: {found.verdict.sentence}")
     print(f"history   {path} ({done})\ntimeline  {timeline}\nagain     {report.command(found.script)}")
     return found
-
-
-def _play(script: Script) -> Played:
-    (played, _), *_ = play_all(iter([script]), 1, lambda: False)
-    return played
 
 
 class _Progress:

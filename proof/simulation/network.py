@@ -48,6 +48,11 @@ class Line:
             "replies": self._shut["replies"] or replies,
         }
 
+    def cut_at_random(self, choose: random.Random, one_way: float = 0.2) -> None:
+        """Cut it both ways; with a probability of ``one_way`` for each, in one direction alone."""
+        drawn = choose.random()
+        self.cut(requests=drawn < 1 - one_way, replies=drawn > one_way)
+
     def slow(self, delay_s: float) -> None:
         self._delay_s = delay_s
 
@@ -89,6 +94,22 @@ class Line:
     def open_with(self, channel: "Channel") -> None:
         """Let go what the channel holds when the line is healed."""
         self._channels.append(channel)
+
+
+class OnALine:
+    """A process with a line of its own, which can stand still."""
+
+    process: Process
+    line: Line
+
+    def pause(self) -> None:
+        """It stands still, as by SIGSTOP; what is sent to it waits."""
+        self.process.hold()
+        self.line.cut(requests=False)
+
+    def go_on(self) -> None:
+        self.process.go_on()
+        self.line.heal()
 
 
 class Channel:

@@ -71,6 +71,6 @@ def connected(client: Client, deadline_s: float = 60.0) -> Client:
     client.start_async().wait(deadline_s)
     if not client.connected:
         zk.disconnect(client)
-        message = "no session within a minute of virtual time"
+        message = f"no session within {deadline_s:g} s of virtual time"
         raise clock.Stuck(message)
     return client

@@ -21,6 +21,7 @@ from proof.simulation.client import Client
 from proof.simulation.clock import Process, acting, after
 from proof.simulation.disk import Files, ForgetfulDisk
 from proof.simulation.nemesis import Moments
+from proof.simulation.network import OnALine
 from proof.simulation.stage import Stage
 
 MEMBERS = 3
@@ -29,7 +30,7 @@ FOLDER = Path("/data/copies")
 _LATE_S = (0.001, 5.0)
 
 
-class Life:
+class Life(OnALine):
     """One life of a member: from its start to its end, by which its memory is gone.
 
     Attributes:
@@ -64,15 +65,6 @@ class Life:
         self._files.end()
         self.line.down()
         after(self._late_s, self.line.heal)
-
-    def pause(self) -> None:
-        """It stands still, as by SIGSTOP; what is sent to it waits."""
-        self.process.hold()
-        self.line.cut(requests=False, replies=True)
-
-    def go_on(self) -> None:
-        self.process.go_on()
-        self.line.heal()
 
     def ask(self, patience_s: float, call: Callable[..., Any], *args: Any) -> Any:
         """What ``call`` answers, here. Raises as it does; InDoubt if no answer comes in time."""

@@ -102,8 +102,7 @@ def _nemeses(cast: Cast, victims: Sequence[CopyPod | PublisherPod]) -> list[Neme
             pod.crash()
             return pod.restart
         if fault == Fault.CUT:
-            half = choose.random()
-            pod.line.cut(requests=half < 0.8, replies=half > 0.2)
+            pod.line.cut_at_random(choose)
         else:
             pod.line.slow(delay_s)
         return pod.line.heal

@@ -180,8 +180,7 @@ class _Harms:
         if fault == Fault.FULL:
             disk.is_full = True
         elif fault == Fault.CUT:
-            half = self._choose.random()
-            life.line.cut(requests=half < 0.7, replies=half > 0.3)
+            life.line.cut_at_random(self._choose, one_way=0.3)
         elif self._choose.random() < 0.5:
             life.line.slow(delay_s)
         else:

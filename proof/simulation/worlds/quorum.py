@@ -198,8 +198,7 @@ def _nemeses(stage: Stage, cast: _Cast, moments: Moments) -> list[Nemesis]:
     def harm(fault: Fault, victim: int, delay_s: float) -> Callable[[], object]:
         way = cast.ways[victim - 1]
         if fault == Fault.CUT:
-            half = choose.random()
-            way.cut(requests=half < 0.8, replies=half > 0.2)
+            way.cut_at_random(choose)
         elif fault == Fault.CRASH:
             way.down()
         else:

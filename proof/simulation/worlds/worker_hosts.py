@@ -25,6 +25,7 @@ from app.zookeeper import client as zk
 from proof.simulation.client import Client
 from proof.simulation.clock import Process, acting, after
 from proof.simulation.nemesis import Moments
+from proof.simulation.network import OnALine
 from proof.simulation.stage import Stage
 
 # One way of a request or an answer, in seconds.
@@ -41,7 +42,7 @@ class Answer:
     json: Any = None
 
 
-class Host:
+class Host(OnALine):
     """A machine, its disk, and the worker that lives there, one life after the other.
 
     Args:
@@ -112,15 +113,6 @@ class Host:
     @property
     def is_well(self) -> bool:
         return not self.process.is_dead and not self.process.is_held
-
-    def pause(self) -> None:
-        """Its process stands still; what is sent to it waits."""
-        self.process.hold()
-        self.line.cut(requests=False, replies=True)
-
-    def go_on(self) -> None:
-        self.process.go_on()
-        self.line.heal()
 
     def end(self, patience_s: float) -> None:
         """It hands over in an orderly way, and ends; or it is killed."""

@@ -104,8 +104,7 @@ def _harming(hosts: Sequence[Host], choose: Any) -> Callable[[Fault, int, float]
             host.pause()
             return host.go_on
         if fault == Fault.CUT:
-            half = choose.random()
-            host.line.cut(requests=half < 0.8, replies=half > 0.2)
+            host.line.cut_at_random(choose)
         else:
             host.line.slow(delay_s)
         return host.line.heal
