@@ -4,6 +4,7 @@ Virtual time begins once in a process, and for good. What a scene returns is pri
 """
 
 import json
+import random
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -14,8 +15,12 @@ from kazoo.exceptions import KazooException
 
 from app.errors import InDoubt
 from app.zookeeper import client as zk
+from proof.simulation import clock
+from proof.simulation.client import Client
+from proof.simulation.ensemble import Ensemble
+from proof.simulation.network import Latency, Line
 from proof.simulation.script import Script
-from proof.simulation.stage import Stage
+from proof.simulation.stage import Stage, connected
 
 SEED = 3
 
@@ -131,5 +136,21 @@ def no_majority_no_answer() -> Any:
     return [ended in ("ConnectionLoss", "TimeoutError"), _ends(lambda: client.create("/y"))]
 
 
+def a_leader_is_away_for_less_than_an_election(hurt: str, heal: str) -> Any:
+    """How many of nine requests are answered, by all servers together."""
+    clock.begin(1)
+    ensemble = Ensemble(3, random.Random(1), Latency())
+    lines = [Line(Latency(), random.Random(number)) for number in range(9)]
+    clients = [connected(Client(ensemble, line, timeout=10.0)) for line in lines]
+    leader = ensemble.leader
+    getattr(leader, hurt)()
+    results = [client.create_async(f"/{number}") for number, client in enumerate(clients)]
+    eventlet.sleep(0.15)
+    getattr(leader, heal)()
+    eventlet.sleep(5)
+    assert ensemble.leader is leader
+    return sum(result.ready() for result in results)
+
+
 if __name__ == "__main__":
-    sys.stdout.write(json.dumps(globals()[sys.argv[1]]()))
+    sys.stdout.write(json.dumps(globals()[sys.argv[1]](*sys.argv[2:])))

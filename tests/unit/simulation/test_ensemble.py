@@ -1,14 +1,11 @@
 """The simulated ensemble keeps what ZooKeeper promises, and takes the liberties that ZooKeeper takes."""
 
-import json
-import subprocess
-import sys
 from typing import Any
 
 import pytest
 
-from tests.conftest import ROOT
 from tests.unit.simulation import scenes
+from tests.unit.simulation.playing import scene
 
 EXPECTED: dict[str, Any] = {
     "a_follower_that_is_cut_off_answers_with_what_it_has": [["new"], "old", "new"],
@@ -23,11 +20,11 @@ EXPECTED: dict[str, Any] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("scene", EXPECTED)
-def test_scene(scene: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-m", scenes.__name__, scene],
-        cwd=ROOT, capture_output=True, text=True, timeout=100, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout) == EXPECTED[scene]
+@pytest.mark.parametrize("name", EXPECTED)
+def test_scene(name: str) -> None:
+    assert scene(scenes, name) == EXPECTED[name]
+
+
+@pytest.mark.parametrize(("hurt", "heal"), [("pause", "resume"), ("cut_off", "heal"), ("kill", "restart")])
+def test_what_waited_for_the_leader_is_answered_when_it_is_back(hurt: str, heal: str) -> None:
+    assert scene(scenes, "a_leader_is_away_for_less_than_an_election", hurt, heal) == 9
